@@ -1,0 +1,340 @@
+"""The records of a session: what callers hand in and get back. No input or output happens here.
+
+Records are frozen: to change one, make another with :func:`dataclasses.replace`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, overload
+
+from agent_session_core.errors import InvalidInput
+
+__all__ = [
+    "AudioPart",
+    "DataPart",
+    "ErasureReceipt",
+    "FilePart",
+    "ImagePart",
+    "IndexReport",
+    "Message",
+    "Origin",
+    "Page",
+    "Part",
+    "ReasoningPart",
+    "Role",
+    "SearchHit",
+    "SearchResults",
+    "SessionRecord",
+    "TextPart",
+    "ToolCallPart",
+    "ToolResultPart",
+    "Usage",
+]
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+Status: TypeAlias = Literal["active", "closed", "expired", "archived"]
+ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
+STATUSES: tuple[Status, ...] = ("active", "closed", "expired", "archived")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """Words to be read."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    """A picture: where it is (``url``) or what it is (``data``, base64), never both."""
+
+    url: str | None = None
+    data: str | None = None
+    media_type: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AudioPart:
+    """A sound: where it is (``url``) or what it is (``data``, base64), never both."""
+
+    url: str | None = None
+    data: str | None = None
+    media_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """A document, video or other file: where it is (``url``) or what it is (``data``, base64), never both."""
+
+    url: str | None = None
+    data: str | None = None
+    media_type: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataPart:
+    """Content of a kind that is neutral to no framework: any JSON value, with the name of its kind."""
+
+    kind: str
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningPart:
+    """What a model thought before it answered; ``signature`` is the provider's seal on it."""
+
+    text: str
+    signature: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallPart:
+    """A model's request to run a tool.
+
+    ``arguments`` is a mapping, or the model's text where that is not a JSON object.
+    """
+
+    id: str | None
+    name: str
+    arguments: Mapping[str, Any] | str = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResultPart:
+    """What a tool answered, where one message carries several answers or answers among other content.
+
+    A message of the role ``tool`` that is one answer says so with its ``tool_call_id`` instead.
+    """
+
+    tool_call_id: str
+    text: str = ""
+    parts: tuple[TextPart | ImagePart | AudioPart | FilePart | DataPart, ...] = ()
+    name: str | None = None
+    is_error: bool = False
+
+
+Part: TypeAlias = (
+    TextPart | ImagePart | AudioPart | FilePart | DataPart | ReasoningPart | ToolCallPart | ToolResultPart
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one model call."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a message came from: the framework, its version, and the framework's own JSON of the message.
+
+    ``data`` may be any JSON value; it is kept exactly and never interpreted outside that framework's adapter.
+    """
+
+    framework: str
+    version: str
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message of a session, in no framework's shape.
+
+    Args:
+        role: who speaks: ``system``, ``user``, ``assistant`` or ``tool``.
+        text: what a person reads and search finds. Without it, the texts of ``parts`` joined by line breaks.
+        parts: the content in order. Without them, one ``TextPart`` of ``text`` (none where the text is empty).
+        id: the message's id in its session; without one it is made when the message is stored.
+        name: the name of the speaker or tool, as the model is told it.
+        tool_call_id: for the role ``tool``: the call this message answers.
+        author: the agent or person who wrote it, where several share a session.
+        created_at: an aware datetime; without one, the time of storing. Its offset is kept.
+        usage: tokens the model call took.
+        metadata: JSON values of the caller's, by which messages can be filtered in a search.
+        origin: the framework's own form of the message.
+        seq: the message's place in its session, from 1; given by the store, as is ``run``.
+        run: which run of the session it belongs to, from 1.
+
+    Raises:
+        InvalidInput: for an unknown role, or a text that is not a string.
+    """
+
+    role: Role
+    text: str = ""
+    parts: tuple[Part, ...] = ()
+    id: str | None = None
+    name: str | None = None
+    tool_call_id: str | None = None
+    author: str | None = None
+    created_at: datetime | None = None
+    usage: Usage | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin | None = None
+    seq: int | None = None
+    run: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise InvalidInput(f"role: {self.role!r:.60} is no role; use one of {', '.join(ROLES)}")
+        if not isinstance(self.text, str):
+            raise InvalidInput(f"text: expected a string, got {type(self.text).__name__}; use parts= for other content")
+        if self.parts:
+            object.__setattr__(self, "parts", tuple(self.parts))
+            if not self.text:
+                object.__setattr__(self, "text", text_of(self.parts))
+        elif self.text:
+            object.__setattr__(self, "parts", (TextPart(self.text),))
+
+    @classmethod
+    def user(cls, text: str = "", **fields: Any) -> Message:
+        """A message by the person (or program) the agent works for."""
+        return cls(role="user", text=text, **fields)
+
+    @classmethod
+    def assistant(cls, text: str = "", **fields: Any) -> Message:
+        """A message by the agent."""
+        return cls(role="assistant", text=text, **fields)
+
+    @classmethod
+    def system(cls, text: str = "", **fields: Any) -> Message:
+        """An instruction to the agent."""
+        return cls(role="system", text=text, **fields)
+
+    @classmethod
+    def tool(cls, text: str = "", tool_call_id: str | None = None, **fields: Any) -> Message:
+        """A tool's answer to the call ``tool_call_id``."""
+        return cls(role="tool", text=text, tool_call_id=tool_call_id, **fields)
+
+
+def text_of(parts: Sequence[Part]) -> str:
+    """What a person reads of ``parts``: their texts, one after another, joined by line breaks."""
+    texts = [part.text for part in parts if isinstance(part, TextPart | ToolResultPart)]
+    return "\n".join(text for text in texts if text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRecord:
+    """What is known of a session at one moment; :class:`~agent_session_core.Session` is its live handle."""
+
+    id: str
+    user_id: str | None
+    agent_id: str | None
+    title: str | None
+    metadata: Mapping[str, Any]
+    status: Status
+    revision: int
+    run: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a listing; ``next_cursor`` is None on the last one."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None = None
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchHit:
+    """A message that a search found.
+
+    Attributes:
+        message: the message as stored.
+        session_id: the session it stands in.
+        session_title: that session's title.
+        score: 0-1, with the same meaning in every call.
+        neighbours: the messages around it, oldest first and without itself, where asked for.
+        highlights: pieces of the text with the words that were asked for.
+        duplicates: how many further messages with the same text this hit stands for.
+        explanation: the parts of the score, where asked for.
+    """
+
+    message: Message
+    session_id: str
+    session_title: str | None
+    score: float
+    highlights: tuple[str, ...] = ()
+    neighbours: tuple[Message, ...] = ()
+    duplicates: int = 0
+    explanation: Mapping[str, Any] | None = None
+
+
+class SearchResults(Sequence[SearchHit]):
+    """The hits of a search, best first: a sequence with what one must know about how they were found.
+
+    Attributes:
+        degraded: why the answer is less than it could be (the embedding or the index is out), or None.
+        truncated: True where only the newest messages of a very large scope were searched.
+    """
+
+    __slots__ = ("_hits", "degraded", "truncated")
+
+    def __init__(self, hits: Sequence[SearchHit] = (), *, degraded: str | None = None, truncated: bool = False) -> None:
+        self._hits = tuple(hits)
+        self.degraded = degraded
+        self.truncated = truncated
+
+    @overload
+    def __getitem__(self, index: int) -> SearchHit: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[SearchHit, ...]: ...
+    def __getitem__(self, index: int | slice) -> SearchHit | tuple[SearchHit, ...]:
+        return self._hits[index]
+
+    def __len__(self) -> int:
+        return len(self._hits)
+
+    def __repr__(self) -> str:
+        return f"SearchResults({len(self._hits)} hits, degraded={self.degraded!r}, truncated={self.truncated})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexReport:
+    """How store and index compare: counts of messages, and a sample of (session id, seq) of each kind.
+
+    Attributes:
+        missing: stored and not indexed, though nothing is pending for them.
+        stale: indexed with other content than is stored.
+        orphaned: indexed and not stored.
+        rejected: set aside by the index, with the reason.
+        pending: changes that the index has not been told yet.
+    """
+
+    missing: int = 0
+    stale: int = 0
+    orphaned: int = 0
+    rejected: int = 0
+    pending: int = 0
+    sample: tuple[tuple[str, int, str], ...] = ()
+
+    @property
+    def consistent(self) -> bool:
+        """True where the index holds exactly what is stored and nothing is pending or set aside."""
+        return not (self.missing or self.stale or self.orphaned or self.rejected or self.pending)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErasureReceipt:
+    """What an erasure removed; ``complete`` once the index has confirmed it too."""
+
+    session_ids: tuple[str, ...]
+    messages: int = 0
+    complete: bool = False

@@ -1,0 +1,157 @@
+"""The tables. Times are whole microseconds since 1970 (UTC); JSON is ASCII-escaped text.
+
+Ids of sessions and outbox rows are never reused (AUTOINCREMENT): handles, caches and index versions depend on it.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+LIVE, ARCHIVED, REMOVED = 0, 1, 2
+"""States of a message: in its session's history; set aside by the framework; taken back."""
+
+Serial = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only for INTEGER
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+database = Table(
+    "database",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""Facts about the database itself, ``identity`` (a UUID made with it) among them."""
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("tenant", String(512), nullable=False),
+    Column("session_id", String(512), nullable=False),
+    Column("user_id", String(512)),
+    Column("agent_id", String(512)),
+    Column("title", Text),
+    Column("metadata", Text),
+    Column("status", String(16), nullable=False, server_default="active"),
+    Column("run", Integer, nullable=False, server_default="1"),
+    Column("revision", BigInteger, nullable=False, server_default="0"),
+    Column("last_seq", BigInteger, nullable=False, server_default="0"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint("tenant", "session_id"),
+    Index(None, "tenant", "updated_at", "id"),
+    Index(None, "tenant", "user_id", "updated_at", "id"),
+    sqlite_autoincrement=True,
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("session", Serial, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("seq", Serial, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("state", SmallInteger, nullable=False, server_default="0"),
+    Column("role", String(16), nullable=False),
+    Column("name", Text),
+    Column("tool_call_id", Text),
+    Column("author", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("utc_offset", Integer, nullable=False, server_default="0"),  # seconds east
+    Column("text", Text, nullable=False),  # for search and reading: without what a text column cannot hold
+    Column("payload", Text),  # JSON: parts, usage and the exact text, each only where the columns do not say it
+    Column("metadata", Text),
+    Column("origin", Text),  # "framework/version"
+    Column("origin_data", Text),
+    Index("uq_messages_session_id", "session", "id", unique=True, sqlite_where=text("state <> 2"),
+          postgresql_where=text("state <> 2")),
+    sqlite_with_rowid=False,
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("tenant", String(512), nullable=False),
+    Column("session", Serial, nullable=False),  # no foreign key: the row outlives its session
+    Column("first_seq", BigInteger, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("leased_until", BigInteger),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("error", Text),
+    sqlite_autoincrement=True,
+)
+"""What the index must look at again: messages ``first_seq`` to ``last_seq`` of a session changed (came, went or were
+edited). The indexer reads how they stand now, so applying a row twice, or late, changes nothing. A session that is
+no longer there is to be forgotten whole."""
+
+index_info = Table(
+    "index_info",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""What the embedded index was made with: its format, analyzer, embedding and dimensions."""
+
+index_sessions = Table(
+    "index_sessions",
+    metadata,
+    Column("session", Serial, primary_key=True, autoincrement=False),
+    Column("tenant", String(512), nullable=False),
+    Column("user_id", String(512)),
+    Column("last_seq", BigInteger, nullable=False),  # the highest seq indexed
+    Column("epoch", BigInteger, nullable=False),  # moves when anything but a new highest seq changed
+    Index(None, "tenant", "user_id"),
+)
+
+index_messages = Table(
+    "index_messages",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=False),  # session << 32 | seq
+    Column("chunks", LargeBinary, nullable=False),  # uint16 pairs: distinct stems, length in words
+    Column("stems", LargeBinary, nullable=False),  # uint32: crc32 of each stem
+    Column("weights", LargeBinary, nullable=False),  # uint16: its weighted count in the chunk
+    Column("vector", LargeBinary),  # float32 scale, then int8 values
+    Column("role", SmallInteger, nullable=False),
+    Column("speaker", Text),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("tenant", String(512), nullable=False),
+    Column("user_id", String(512), nullable=False, server_default=""),  # "" for no user, so that the key holds
+    Column("collection", String(512), nullable=False),
+    Column("node_id", String(512), nullable=False),
+    Column("ref_doc_id", Text),
+    Column("text", Text, nullable=False),
+    Column("metadata", Text),
+    Column("payload", Text, nullable=False),  # the node's own JSON
+    Column("vector", LargeBinary),  # float32 values
+    UniqueConstraint("tenant", "user_id", "collection", "node_id"),
+    sqlite_autoincrement=True,
+)
+"""Nodes of a vector store that are not messages, by collection."""
