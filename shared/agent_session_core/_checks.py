@@ -1,0 +1,143 @@
+"""Checks of what callers hand in. Each names the argument, shows the value (shortened) and says what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from agent_session_core._json import encode
+from agent_session_core.errors import InvalidInput
+
+MAX_ID = 512
+"""Characters in an id."""
+MAX_TITLE = 1_000
+"""Characters in a session's title."""
+MAX_LIMIT = 1_000_000
+"""The most that any ``limit``, ``last`` or ``offset`` may ask for."""
+MAX_METADATA = 64 * 1024
+"""Characters of JSON in the metadata of a session or message."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def shown(value: object) -> str:
+    """``value`` as an error message shows it: shortened, one line, printable."""
+    text = ascii(value) if isinstance(value, str) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def identifier(value: object, argument: str) -> str:
+    """An id: 1-512 characters without control characters or lone surrogates.
+
+    Raises:
+        InvalidInput: when it is anything else.
+    """
+    if not isinstance(value, str):
+        raise InvalidInput(f"{argument}: expected a string, got {type(value).__name__} {shown(value)}; use str(...)")
+    if not value:
+        raise InvalidInput(f"{argument}: an empty string is no id; leave the argument out or give 1-{MAX_ID} characters")
+    if len(value) > MAX_ID:
+        raise InvalidInput(f"{argument}: {len(value)} characters ({shown(value)}); shorten it to {MAX_ID}, by a hash for one")
+    if value.isascii() and value.isprintable():
+        return value
+    if _CONTROL.search(value):
+        raise InvalidInput(f"{argument}: {shown(value)} holds a control character; remove it")
+    _encodable(value, argument)
+    return value
+
+
+def optional_identifier(value: object, argument: str) -> str | None:
+    """An id, or None."""
+    return None if value is None else identifier(value, argument)
+
+
+def identifiers(values: object, argument: str) -> tuple[str, ...] | None:
+    """Several ids, or None.
+
+    Raises:
+        InvalidInput: for a bare string, which is nearly always a slip, and for anything that is no id.
+    """
+    if values is None:
+        return None
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InvalidInput(f"{argument}: expected a list of ids, got {shown(values)}; write [{shown(values)}]")
+    return tuple(identifier(value, argument) for value in values)
+
+
+def title(value: object) -> str | None:
+    """A title: at most 1,000 characters, or None."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise InvalidInput(f"title: expected a string, got {type(value).__name__} {shown(value)}; use str(...)")
+    if len(value) > MAX_TITLE:
+        raise InvalidInput(f"title: {len(value)} characters; shorten it to {MAX_TITLE}")
+    if "\x00" in value:
+        raise InvalidInput(f"title: {shown(value)} holds a NUL character; remove it")
+    _encodable(value, "title")
+    return value
+
+
+def whole(value: object, argument: str, *, least: int = 1, most: int = MAX_LIMIT) -> int:
+    """A whole number within ``least`` and ``most``."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidInput(f"{argument}: expected a whole number, got {shown(value)}; give {least} to {most:,}")
+    if not least <= value <= most:
+        raise InvalidInput(f"{argument}: {shown(value)} is out of range; give {least} to {most:,}")
+    return value
+
+
+def moment(value: object, argument: str) -> datetime:
+    """An aware datetime."""
+    if not isinstance(value, datetime):
+        raise InvalidInput(f"{argument}: expected a datetime, got {type(value).__name__} {shown(value)}")
+    if value.utcoffset() is None:
+        raise InvalidInput(f"{argument}: {shown(value)} has no time zone; give it one, by .replace(tzinfo=timezone.utc) for UTC")
+    return value
+
+
+def json_object(value: object, argument: str) -> str | None:
+    """A mapping with string keys, as stored JSON; None where it is empty.
+
+    Raises:
+        InvalidInput: when it is no mapping of JSON values, or too large.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise InvalidInput(f"{argument}: expected a mapping, got {type(value).__name__} {shown(value)}")
+    if not value:
+        return None
+    for key in value:
+        if not isinstance(key, str):
+            raise InvalidInput(f"{argument}: the key {shown(key)} is not a string; use str(...)")
+    text = encode(dict(value), argument)
+    if len(text) > MAX_METADATA:
+        raise InvalidInput(f"{argument}: {len(text):,} characters of JSON; keep it within {MAX_METADATA:,}")
+    if not _finite(value):
+        raise InvalidInput(f"{argument}: holds NaN or infinity, which JSON has not; use None or a string")
+    return text
+
+
+def one_of(value: Any, argument: str, allowed: tuple[str, ...]) -> str:
+    """One of a few words."""
+    if value not in allowed:
+        raise InvalidInput(f"{argument}: {shown(value)} is not known; use one of {', '.join(allowed)}")
+    return str(value)
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return value - value == 0
+    if isinstance(value, Mapping):
+        return all(map(_finite, value.values()))
+    return all(map(_finite, value)) if isinstance(value, list | tuple) else True
+
+
+def _encodable(value: str, argument: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{argument}: {shown(value)} holds a lone surrogate; remove it") from None

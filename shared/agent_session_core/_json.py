@@ -1,0 +1,70 @@
+"""JSON as the database keeps it: ASCII-escaped text, exact to the last surrogate.
+
+Written by the standard library, which keeps NaN, lone surrogates and large integers. Read by orjson, which is several
+times faster, and by the standard library where orjson refuses. Large integers it would round without a word: text that
+may hold one carries a leading space.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import orjson
+
+from agent_session_core.errors import CorruptRecord, InvalidInput
+
+MAX_DEPTH = 100
+"""How deep lists and mappings may be nested in anything that is stored."""
+
+_LARGE_INTEGER = re.compile(r"\d{19}")  # may also match inside a string: only slower
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), check_circular=False).encode
+
+
+def encode(value: Any, argument: str) -> str:
+    """The text of ``value``.
+
+    Raises:
+        InvalidInput: naming ``argument`` where the value is not JSON or is nested too deeply.
+    """
+    try:
+        text = _encode(value)
+    except RecursionError:
+        raise InvalidInput(f"{argument}: nested deeper than {MAX_DEPTH} levels; flatten it") from None
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{argument}: not JSON ({error}); use strings, numbers, lists and mappings") from None
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise InvalidInput(f"{argument}: nested deeper than {MAX_DEPTH} levels; flatten it")
+    return " " + text if _LARGE_INTEGER.search(text) else text
+
+
+def decode(text: str) -> Any:
+    """The value of a stored ``text``.
+
+    Raises:
+        CorruptRecord: when it is not JSON.
+    """
+    if text[:1] != " ":
+        try:
+            return orjson.loads(text)
+        except ValueError:
+            pass
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CorruptRecord(f"stored JSON {len(text)} characters long cannot be read ({error}); restore it from a backup") from error
+
+
+def _depth(value: Any) -> int:
+    deepest, open_ = 0, [(value, 1)]
+    while open_:
+        item, depth = open_.pop()
+        if isinstance(item, dict):
+            open_ += [(child, depth + 1) for child in item.values()]
+        elif isinstance(item, list | tuple):
+            open_ += [(child, depth + 1) for child in item]
+        else:
+            continue
+        deepest = max(deepest, depth)
+    return deepest

@@ -1,0 +1,34 @@
+"""The database's errors in the package's words. Here, and nowhere else, drivers' exceptions are translated."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from agent_session_core.errors import CorruptRecord, SessionError, StorageUnavailable
+
+DRIVER_ERRORS: tuple[type[BaseException], ...] = (sqlite3.Error, SQLAlchemyError, OSError)
+
+_REMEDIES = (
+    ("locked", "another program holds the database; end it or try again"),
+    ("readonly", "the file or its folder cannot be written; change its permissions or open another file"),
+    ("full", "the disk is full; free some space and try again"),
+    ("unable to open", "make its folder, check its permissions, and give the path of a file"),
+    ("not a database", "the file is no SQLite database; give another path"),
+    ("malformed", "the file is damaged; restore it from a backup"),
+    ("disk i/o", "the disk failed; check it and try again"),
+    ("no such table", "the database was changed by another program; restore it from a backup"),
+)
+
+
+def translated(error: BaseException, url: str) -> BaseException:
+    """What to raise for ``error``: ours stay as they are, the driver's become ours, programming errors stay visible."""
+    if isinstance(error, SessionError) or not isinstance(error, DRIVER_ERRORS):
+        return error
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    reason = str(cause)
+    if isinstance(cause, UnicodeDecodeError) or "decode to UTF-8" in reason:
+        return CorruptRecord(f"{url}: a stored text is not UTF-8; restore the row from a backup")
+    remedy = next((remedy for word, remedy in _REMEDIES if word in reason.lower()), "nothing was stored; try again")
+    return StorageUnavailable(f"{url}: {reason[:200]}; {remedy}")

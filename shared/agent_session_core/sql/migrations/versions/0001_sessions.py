@@ -1,0 +1,20 @@
+"""Sessions, messages, the outbox, the embedded index and nodes."""
+
+from __future__ import annotations
+
+import uuid
+
+from alembic import op
+
+from agent_session_core.sql.tables import database, metadata
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Make every table, and give the database its identity."""
+    metadata.create_all(op.get_bind())
+    op.bulk_insert(database, [{"key": "identity", "value": str(uuid.uuid4())}])

@@ -1,0 +1,245 @@
+"""SQLite: one held connection that writes, a pool that reads, WAL with a sync at every commit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, Dialect, Engine, QueuePool, StaticPool, create_engine, event
+
+from agent_session_core.errors import InvalidInput, StorageUnavailable
+from agent_session_core.sql.combining import CombiningWriter
+from agent_session_core.sql.faults import DRIVER_ERRORS, translated
+from agent_session_core.sql.filelock import FileLock
+from agent_session_core.sql.migrate import is_current, migrate
+
+T = TypeVar("T")
+
+THREADS = 8
+"""Threads that async callers share; SQLite on a local disk gains nothing from more."""
+WRITER_CACHE_KIB = 65_536
+"""The writer's page cache: the default of 2 MB doubles the time of scattered writes to the index."""
+
+PRAGMAS = (
+    "PRAGMA busy_timeout=10000",
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA secure_delete=ON",
+)
+
+
+def is_in_memory(url: URL) -> bool:
+    """True where ``url`` names no file."""
+    return url.database in (None, "", ":memory:") or url.query.get("mode") == "memory"
+
+
+def prepare(dbapi_connection: Any, _record: object) -> None:
+    """Set up a new connection of ours: durable commits, and deletes that leave nothing behind."""
+    cursor = dbapi_connection.cursor()
+    for pragma in PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def make_engine(url: URL) -> Engine:
+    """An engine of our own for ``url``."""
+    pool: dict[str, Any] = (
+        {"poolclass": StaticPool}
+        if is_in_memory(url)
+        else {"poolclass": QueuePool, "pool_size": THREADS, "max_overflow": -1}
+    )
+    arguments = {"isolation_level": None, "check_same_thread": False}
+    engine = create_engine(url, connect_args=arguments, **pool)
+    event.listen(engine, "connect", prepare)
+    return engine
+
+
+def lock_path(url: URL) -> str | None:
+    """The file beside the database on which its writers queue."""
+    return None if is_in_memory(url) else f"{os.path.abspath(str(url.database).removeprefix('file:'))}-lock"
+
+
+class SqliteDatabase:
+    """A SQLite file, or a database in memory, behind one engine.
+
+    Args:
+        engine: the engine; its pool gives the reading connections.
+        owned: whether :meth:`close` disposes it, and its writing connection may be held meanwhile.
+
+    Raises:
+        StorageUnavailable: when the database cannot be opened.
+    """
+
+    def __init__(self, engine: Engine, *, owned: bool) -> None:
+        self._engine = engine
+        self._owned = owned
+        self._shared = isinstance(engine.pool, StaticPool)  # one connection for everything: reads wait for writes
+        self.file_lock = FileLock(lock_path(engine.url))
+        self._closed = False
+        self._start()
+        try:
+            with self._translated():
+                self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> None:
+        self._process = os.getpid()
+        self._writing_connection: Connection | None = None
+        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="agent-session")
+        self._writer = CombiningWriter(self._writing, self.threads, self.url)
+
+    def _open(self) -> None:
+        if sqlite3.sqlite_version_info < (3, 35):
+            raise StorageUnavailable(f"SQLite {sqlite3.sqlite_version} is too old; use a Python with SQLite 3.35 or newer")
+        if not self._owned:
+            with self._engine.connect() as conn:
+                check_durability(conn)
+        database = self._engine.url.database
+        if not self._shared and database and os.path.isfile(database) and os.path.getsize(database):
+            with self._engine.connect() as conn:
+                if is_current(conn, self.url):
+                    return
+        with self.file_lock(), self._engine.connect() as conn:
+            migrate(conn, self.url)
+
+    @property
+    def dialect(self) -> Dialect:
+        """The SQL dialect that statements are compiled for."""
+        return self._engine.dialect
+
+    @property
+    def url(self) -> str:
+        """The address, without its password."""
+        return self._engine.url.render_as_string(hide_password=True)
+
+    def read(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
+        """Run ``work``; with ``snapshot`` everything it reads is of one moment."""
+        self._check_open()
+        with self._translated():
+            if self._shared:
+                with self._writer.lock, self._engine.connect() as conn:
+                    return work(conn)
+            with self._engine.connect() as conn:
+                if not snapshot:
+                    return work(conn)
+                conn.exec_driver_sql("BEGIN")
+                try:
+                    return work(conn)
+                finally:
+                    conn.rollback()
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a write transaction, durable on return."""
+        self._check_open()
+        return self._writer.write(work)
+
+    async def aread(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
+        """As :meth:`read`, in one hop to a thread."""
+        return await self.in_thread(lambda: self.read(work, snapshot=snapshot))
+
+    async def awrite(self, work: Callable[[Connection], T]) -> T:
+        """As :meth:`write`, in the next commit of the writer's. Cancelled, it did all or nothing."""
+        self._check_open()
+        context = contextvars.copy_context()
+        return await asyncio.wrap_future(self._writer.submit(lambda conn: context.run(work, conn)))
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Run ``work`` in a thread of the database's own pool, in the caller's context variables."""
+        self._check_open()
+        return await asyncio.get_running_loop().run_in_executor(self.threads, contextvars.copy_context().run, work)
+
+    def close(self) -> None:
+        """Wait for what is under way, then close what was opened here. Closing twice is fine."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._process == os.getpid():
+            self.threads.shutdown(wait=threading.current_thread() not in self.threads._threads)
+            with self._writer.lock:
+                self._drop_writing_connection()
+        if self._owned:
+            self._engine.dispose(close=self._process == os.getpid())
+
+    async def aclose(self) -> None:
+        """As :meth:`close`, from an event loop."""
+        await asyncio.get_running_loop().run_in_executor(None, self.close)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """This process's turn to write. A held connection saves the pool's checkout at every commit."""
+        with self.file_lock():
+            if not self._owned or self._shared:
+                with self._engine.connect() as conn:
+                    yield conn
+                return
+            if self._writing_connection is None:
+                self._writing_connection = self._engine.connect()
+                self._writing_connection.exec_driver_sql(f"PRAGMA cache_size=-{WRITER_CACHE_KIB}")
+                self._writing_connection.rollback()
+            try:
+                yield self._writing_connection
+            except DRIVER_ERRORS:
+                self._drop_writing_connection()
+                raise
+
+    def _drop_writing_connection(self) -> None:
+        conn, self._writing_connection = self._writing_connection, None
+        if conn is not None:
+            conn.invalidate()
+            conn.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StorageUnavailable(f"{self.url}: the store is closed; open another with SessionStore.open()")
+        if self._process != os.getpid():  # a fork must not use its parent's connections, threads or locks
+            if self._shared:
+                raise StorageUnavailable(f"{self.url}: a database in memory stays with the process that made it; use a file")
+            self._engine.dispose(close=False)
+            _left_to_the_parent.append((self._writing_connection, self.threads, self._writer))
+            self._start()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            told = translated(error, self.url)
+            if told is error:
+                raise
+            raise told from error
+
+
+_left_to_the_parent: list[Any] = []  # closing an inherited connection would release the parent's locks
+
+
+def check_durability(conn: Connection) -> None:
+    """Refuse a caller's connection that could lose an acknowledged message, or that no other thread can share.
+
+    Raises:
+        InvalidInput: naming the setting and how to change it.
+    """
+    if is_in_memory(conn.engine.url):
+        if not isinstance(conn.engine.pool, StaticPool):
+            raise InvalidInput(
+                "url: the engine gives every thread a database in memory of its own; make it with "
+                "poolclass=StaticPool and connect_args={'check_same_thread': False}"
+            )
+        return
+    synchronous = conn.exec_driver_sql("PRAGMA synchronous").scalar()
+    conn.rollback()
+    if not isinstance(synchronous, int) or synchronous < 2:
+        raise InvalidInput(
+            f"url: the engine's connections have PRAGMA synchronous={synchronous}, with which a power cut loses "
+            "acknowledged messages; set it to FULL when they connect"
+        )
+
