@@ -1,0 +1,56 @@
+# `make` lists what one can do. `make demo` and `make test` need nothing but Python 3.10 or newer.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+NOTEBOOKS := notebooks/langchain.ipynb notebooks/llamaindex.ipynb
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format bench notebooks clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) ## watch one memory serve LangChain and LlamaIndex (TRANSCRIPT=file for your own, DB=path to keep it)
+	@$(BIN)/python -m demo $(if $(TRANSCRIPT),--transcript "$(TRANSCRIPT)") $(if $(DB),--db "$(DB)")
+
+test: $(READY) ## run every test (ARGS="-k words" for some; with CI=true also coverage, and no service may be missing)
+ifeq ($(CI),true)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+else
+	$(BIN)/python -m pytest $(ARGS)
+endif
+
+lint: $(READY) ## check style, formatting, types and who imports whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## put the code in the one format, and mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## measure histories beside the raw database and the frameworks' own stores
+	$(BIN)/python benchmarks/history.py $(ARGS)
+
+notebooks: $(READY) ## run the notebooks and keep their outputs in them
+	$(BIN)/jupyter execute --inplace $(NOTEBOOKS)
+
+clean: ## remove what the other targets made, the virtual environment too
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Installed anew when what is to be installed has changed.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "Python 3.10 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
+	@echo "Setting up $(VENV): this happens once and takes a minute or two."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]" --constraint constraints.txt
+	@touch $@
