@@ -73,6 +73,7 @@ messages = Table(
     Column("id", Text, nullable=False),
     Column("run", Integer, nullable=False),
     Column("state", SmallInteger, nullable=False, server_default="0"),
+    Column("changed_at_revision", BigInteger),  # the session's, when the state was last changed
     Column("role", String(16), nullable=False),
     Column("name", Text),
     Column("tool_call_id", Text),
@@ -138,20 +139,36 @@ index_messages = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
+node_collections = Table(
+    "node_collections",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),  # never reused: caches depend on it
+    Column("tenant", String(512), nullable=False),
+    Column("user_id", String(512), nullable=False, server_default=""),  # "" for no user, so that the key holds
+    Column("name", String(512), nullable=False),
+    Column("dimensions", Integer, nullable=False),  # of every vector in it
+    Column("epoch", BigInteger, nullable=False, server_default="0"),  # moves when anything but a new node changed
+    UniqueConstraint("tenant", "user_id", "name"),
+    sqlite_autoincrement=True,
+)
+"""Collections of a vector store: made by the first node, gone when they are cleared."""
+
 nodes = Table(
     "nodes",
     metadata,
     Column("id", Serial, primary_key=True, autoincrement=True),
-    Column("tenant", String(512), nullable=False),
-    Column("user_id", String(512), nullable=False, server_default=""),  # "" for no user, so that the key holds
-    Column("collection", String(512), nullable=False),
+    Column("collection", Serial, ForeignKey("node_collections.id", ondelete="CASCADE"), nullable=False),
     Column("node_id", String(512), nullable=False),
     Column("ref_doc_id", Text),
-    Column("text", Text, nullable=False),
-    Column("metadata", Text),
-    Column("payload", Text, nullable=False),  # the node's own JSON
-    Column("vector", LargeBinary),  # float32 values
-    UniqueConstraint("tenant", "user_id", "collection", "node_id"),
+    Column("vector", LargeBinary, nullable=False),  # float32, of unit length
+    Column("stems", LargeBinary, nullable=False),  # uint32: crc32 of each distinct stem
+    Column("counts", LargeBinary, nullable=False),  # uint16: how often it stands in the text
+    Column("metadata", Text),  # JSON object, for filters: without what a JSON column cannot hold
+    Column("text", Text, nullable=False),  # without what a text column cannot hold
+    Column("payload", Text, nullable=False),  # JSON: the rest of the node, and what the columns do not say exactly
+    UniqueConstraint("collection", "node_id"),
+    Index(None, "collection", "id"),
+    Index(None, "collection", "ref_doc_id"),
     sqlite_autoincrement=True,
 )
-"""Nodes of a vector store that are not messages, by collection."""
+"""Nodes of a vector store that are not messages. What every scan reads stands before what only winners are read for."""

@@ -1,0 +1,145 @@
+"""Conditions on a JSON column, in SQL. One function per backend; every key and value is bound, never written out."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, Connection, and_, case, false, func, literal, not_, or_, select, true
+
+from agent_session_core.filters import And, Compare, Filter, Not, Or, checked, compares
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.sql.selectable import NamedFromClause
+
+__all__ = ["prepare", "sqlite_condition", "sqlite_one_of"]
+
+_LOWER = "agent_session_lower"
+_NESTED = ("array", "object")
+_NUMBERS = ("integer", "real", "true", "false")
+
+
+def prepare(conn: Connection, condition: Filter | None) -> None:
+    """Give SQLite what ``condition`` needs of it: a lower-casing that knows all of Unicode, as its own does not."""
+    if condition is None or not any(part.operator == "text_match_insensitive" for part in compares(condition)):
+        return
+    driver: Any = conn.connection.dbapi_connection
+    if not conn.info.get(_LOWER):
+        driver.create_function(_LOWER, 1, str.lower, deterministic=True)
+        conn.info[_LOWER] = True
+
+
+def sqlite_condition(condition: Filter, document: ColumnElement[str]) -> ColumnElement[bool]:
+    """``condition`` on ``document``, an expression that is the text of a JSON object, or null.
+
+    Raises:
+        InvalidInput: when it is no condition, or beyond the limits.
+    """
+    return _condition(checked(condition), document)
+
+
+def sqlite_one_of(column: ColumnElement[Any], values: Sequence[str]) -> ColumnElement[bool]:
+    """``column`` is one of ``values``: one bound parameter, however many there are."""
+    given = _each(literal(json.dumps(list(values))))
+    return column.in_(select(given.c.value))
+
+
+def _condition(condition: Filter, document: ColumnElement[str]) -> ColumnElement[bool]:
+    if isinstance(condition, And):
+        return and_(true(), *(_condition(part, document) for part in condition.parts))
+    if isinstance(condition, Or):
+        return or_(false(), *(_condition(part, document) for part in condition.parts))
+    if isinstance(condition, Not):
+        return not_(_condition(condition.part, document))
+    entry = _each(document)
+    found = select(literal(1)).select_from(entry).where(entry.c.key == literal(condition.key), _holds(condition, entry))
+    present = found.correlate_except(entry).exists()
+    return not_(present) if condition.operator in ("!=", "nin", "is_empty") else present
+
+
+def _holds(compare: Compare, entry: NamedFromClause) -> ColumnElement[bool]:
+    """What the entry of the key must meet; for the negated operators, what it must not."""
+    operator, value = compare.operator, compare.value
+    if operator == "is_empty":
+        text, empty_list = (
+            and_(entry.c.type == "text", entry.c.atom == ""),
+            and_(entry.c.type == "array", entry.c.value == "[]"),
+        )
+        return not_(or_(entry.c.type == "null", text, empty_list))
+    if operator in ("==", "!="):
+        return _equals_list(entry, value) if isinstance(value, tuple) else _equals(entry, value)
+    if operator in ("in", "nin"):
+        given = _values(value)
+        return and_(_scalar(entry), entry.c.atom.in_(select(given.c.atom).where(given.c.type != "null")))
+    if operator == "text_match":
+        return and_(entry.c.type == "text", func.instr(entry.c.atom, value) > 0)
+    if operator == "text_match_insensitive":
+        return and_(entry.c.type == "text", func.instr(getattr(func, _LOWER)(entry.c.atom), value.lower()) > 0)
+    if operator in ("contains", "any"):
+        given = _values(value if operator == "any" else (value,))
+        return select(literal(1)).select_from(given).where(_contains(entry, given)).correlate_except(given).exists()
+    if operator == "all":
+        given = _values(value)
+        lacking = select(literal(1)).select_from(given).where(not_(_contains(entry, given)))
+        return and_(entry.c.type != "null", not_(lacking.correlate_except(given).exists()))
+    comparable = entry.c.type == "text" if isinstance(value, str) else entry.c.type.in_(_NUMBERS)
+    return and_(comparable, entry.c.atom.op(operator)(_bound(value)))
+
+
+def _equals(entry: NamedFromClause, value: Any) -> ColumnElement[bool]:
+    return false() if value is None else and_(_scalar(entry), entry.c.atom == _bound(value))
+
+
+def _equals_list(entry: NamedFromClause, values: tuple[Any, ...]) -> ColumnElement[bool]:
+    """A list of the same length whose elements are equal one by one."""
+    held, given = _each(_list_of(entry)), _values(values)
+    alike = select(func.count()).select_from(held).join(given, held.c.key == given.c.key)
+    alike = alike.where(_same(held, given)).correlate_except(held, given)
+    length = select(func.count()).select_from(other := _each(_list_of(entry))).correlate_except(other)
+    count = literal(len(values))
+    return and_(entry.c.type == "array", length.scalar_subquery() == count, alike.scalar_subquery() == count)
+
+
+def _contains(entry: NamedFromClause, given: NamedFromClause) -> ColumnElement[bool]:
+    """A list holds the given value, a text the part, an object the key. True or false, never null."""
+    element, key = _each(_list_of(entry)), _each(case((entry.c.type == "object", entry.c.value)))
+    in_list = select(literal(1)).select_from(element).where(_same(element, given)).correlate_except(element)
+    in_object = select(literal(1)).select_from(key).where(key.c.key == given.c.atom).correlate_except(key)
+    return case(
+        (entry.c.type == "array", in_list.exists()),
+        (given.c.type != "text", false()),
+        (entry.c.type == "text", func.instr(entry.c.atom, given.c.atom) > 0),
+        (entry.c.type == "object", in_object.exists()),
+        else_=false(),
+    )
+
+
+def _same(left: NamedFromClause, right: NamedFromClause) -> ColumnElement[bool]:
+    """Two scalars are equal; null equals null, as in a Python list."""
+    return and_(left.c.type.not_in(_NESTED), left.c.atom.is_not_distinct_from(right.c.atom))
+
+
+def _scalar(entry: NamedFromClause) -> ColumnElement[bool]:
+    return entry.c.type.not_in(("null", *_NESTED))
+
+
+def _list_of(entry: NamedFromClause) -> ColumnElement[str]:
+    """The text of a list; null for anything else, which would not be JSON."""
+    return case((entry.c.type == "array", entry.c.value))
+
+
+def _values(values: tuple[Any, ...]) -> NamedFromClause:
+    return _each(literal(json.dumps(values)))
+
+
+def _each(document: ColumnElement[Any]) -> NamedFromClause:
+    return func.json_each(document).table_valued("key", "value", "type", "atom").alias()
+
+
+def _bound(value: Any) -> ColumnElement[Any]:
+    """A scalar as a parameter; numbers that SQLite would read from JSON in its own way go the same way."""
+    if isinstance(value, str):
+        return literal(value)
+    return func.json_extract(literal(json.dumps([value])), "$[0]")
