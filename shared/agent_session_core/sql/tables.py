@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -101,42 +102,50 @@ outbox = Table(
     Column("leased_until", BigInteger),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("error", Text),
+    Index(None, "tenant", "session", "id"),
     sqlite_autoincrement=True,
 )
 """What the index must look at again: messages ``first_seq`` to ``last_seq`` of a session changed (came, went or were
 edited). The indexer reads how they stand now, so applying a row twice, or late, changes nothing. A session that is
-no longer there is to be forgotten whole."""
+no longer there is to be forgotten whole. A row is not looked at before ``leased_until``; ``error`` says why it waits."""
 
 index_info = Table(
     "index_info",
     metadata,
-    Column("key", String(64), primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("tenant", String(512), primary_key=True),
+    Column("slot", SmallInteger, primary_key=True, autoincrement=False),
+    Column("generation", BigInteger, nullable=False),  # never used twice for a tenant: caches depend on it
+    Column("building", Boolean, nullable=False),  # being made beside the one that answers
+    Column("format", Integer, nullable=False),
+    Column("analyzer", String(64), nullable=False),
+    Column("embedding", Text, nullable=False),
+    Column("dimensions", Integer),  # unknown until the first vector is made
 )
-"""What the embedded index was made with: its format, analyzer, embedding and dimensions."""
+"""What a tenant's embedded index was made with. A second one may be built in the other slot, and then takes over."""
 
 index_sessions = Table(
     "index_sessions",
     metadata,
     Column("session", Serial, primary_key=True, autoincrement=False),
-    Column("tenant", String(512), nullable=False),
-    Column("user_id", String(512)),
-    Column("last_seq", BigInteger, nullable=False),  # the highest seq indexed
-    Column("epoch", BigInteger, nullable=False),  # moves when anything but a new highest seq changed
-    Index(None, "tenant", "user_id"),
+    Column("slot", SmallInteger, primary_key=True, autoincrement=False),
+    Column("last_seq", BigInteger, nullable=False),  # every message up to this one was looked at
+    Column("epoch", BigInteger, nullable=False),  # moves when anything but messages after last_seq changed
+    sqlite_with_rowid=False,
 )
 
 index_messages = Table(
     "index_messages",
     metadata,
-    Column("id", Serial, primary_key=True, autoincrement=False),  # session << 32 | seq
+    Column("id", Serial, primary_key=True, autoincrement=False),  # slot << 62 | session << 32 | seq
     Column("chunks", LargeBinary, nullable=False),  # uint16 pairs: distinct stems, length in words
     Column("stems", LargeBinary, nullable=False),  # uint32: crc32 of each stem
     Column("weights", LargeBinary, nullable=False),  # uint16: its weighted count in the chunk
-    Column("vector", LargeBinary),  # float32 scale, then int8 values
+    Column("vector", LargeBinary),  # float32 scale, then int8 values; none where the text has no meaning
     Column("role", SmallInteger, nullable=False),
-    Column("speaker", Text),
+    Column("name", Text),
+    Column("author", Text),
     Column("created_at", BigInteger, nullable=False),
+    Column("digest", BigInteger, nullable=False),  # of speaker and words: equal where the same was said
 )
 
 node_collections = Table(
