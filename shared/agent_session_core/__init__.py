@@ -1,0 +1,80 @@
+"""Sessions of agents: kept once, durably, and searchable by meaning. The package knows no agent framework.
+
+A caller learns one object, :class:`SessionStore`, and one handle, :class:`Session`.
+"""
+
+from __future__ import annotations
+
+from agent_session_core.errors import (
+    CorruptRecord,
+    DatabaseTooNew,
+    EmbeddingChanged,
+    IndexUnavailable,
+    InvalidInput,
+    MessageConflict,
+    SessionError,
+    SessionExists,
+    SessionNotActive,
+    SessionNotFound,
+    StorageUnavailable,
+)
+from agent_session_core.models import (
+    AudioPart,
+    DataPart,
+    ErasureReceipt,
+    FilePart,
+    ImagePart,
+    IndexReport,
+    Message,
+    Origin,
+    Page,
+    Part,
+    ReasoningPart,
+    Role,
+    SearchHit,
+    SearchResults,
+    SessionRecord,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    Usage,
+)
+from agent_session_core.ports import Embedder
+from agent_session_core.session import Session
+from agent_session_core.store import SessionStore
+
+__all__ = [
+    "AudioPart",
+    "CorruptRecord",
+    "DataPart",
+    "DatabaseTooNew",
+    "Embedder",
+    "EmbeddingChanged",
+    "ErasureReceipt",
+    "FilePart",
+    "ImagePart",
+    "IndexReport",
+    "IndexUnavailable",
+    "InvalidInput",
+    "Message",
+    "MessageConflict",
+    "Origin",
+    "Page",
+    "Part",
+    "ReasoningPart",
+    "Role",
+    "SearchHit",
+    "SearchResults",
+    "Session",
+    "SessionError",
+    "SessionExists",
+    "SessionNotActive",
+    "SessionNotFound",
+    "SessionRecord",
+    "SessionStore",
+    "StorageUnavailable",
+    "TextPart",
+    "ToolCallPart",
+    "ToolResultPart",
+    "Usage",
+]

@@ -155,6 +155,7 @@ node_collections = Table(
     Column("tenant", String(512), nullable=False),
     Column("user_id", String(512), nullable=False, server_default=""),  # "" for no user, so that the key holds
     Column("name", String(512), nullable=False),
+    Column("analyzer", String(16), nullable=False),  # that made the stems in it
     Column("dimensions", Integer, nullable=False),  # of every vector in it
     Column("epoch", BigInteger, nullable=False, server_default="0"),  # moves when anything but a new node changed
     UniqueConstraint("tenant", "user_id", "name"),

@@ -1,0 +1,307 @@
+"""Messages as rows: how their parts become JSON, and what a text column can hold of their text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields
+from datetime import datetime, timedelta, timezone
+from typing import Any, NamedTuple
+
+import uuid_utils
+
+from agent_session_core import _checks
+from agent_session_core._json import decode, encode
+from agent_session_core.errors import CorruptRecord, InvalidInput
+from agent_session_core.models import (
+    AudioPart,
+    DataPart,
+    FilePart,
+    ImagePart,
+    Message,
+    Origin,
+    Part,
+    ReasoningPart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    Usage,
+)
+
+MAX_MESSAGE = 32 * 1024 * 1024
+"""Characters of one stored message, its text, parts and origin together."""
+MAX_NAME = 4_096
+"""Characters in a name, an author or a tool call's id."""
+
+_PARTS: dict[str, type[Part]] = {
+    "text": TextPart,
+    "image": ImagePart,
+    "audio": AudioPart,
+    "file": FilePart,
+    "data": DataPart,
+    "reasoning": ReasoningPart,
+    "tool_call": ToolCallPart,
+    "tool_result": ToolResultPart,
+}
+_NAMES = {cls: name for name, cls in _PARTS.items()}
+_FIELDS = {
+    cls: tuple((f.name, None if f.default is MISSING else f.default) for f in fields(cls)) for cls in _NAMES
+}
+_UNFIT = re.compile("[\x00\ud800-\udfff]")  # what a text column cannot hold
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class StoredMessage(NamedTuple):
+    """A message's columns, but for its place; the order is that of :data:`COLUMNS`."""
+
+    id: str
+    role: str
+    name: str | None
+    tool_call_id: str | None
+    author: str | None
+    created_at: int
+    utc_offset: int
+    text: str
+    payload: str | None
+    metadata: str | None
+    origin: str | None
+    origin_data: str | None
+
+
+COLUMNS = StoredMessage._fields
+
+
+def new_id() -> str:
+    """A UUIDv7: unique, and in the order of time, so that rows made together lie together."""
+    return str(uuid_utils.uuid7())
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Whole microseconds since 1970, UTC."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_microseconds(microseconds: int, utc_offset: int = 0) -> datetime:
+    """The aware datetime, in the offset (seconds east) it was given in."""
+    if utc_offset:
+        zone = timezone(timedelta(seconds=utc_offset))
+        return (_EPOCH + timedelta(microseconds=microseconds)).astimezone(zone)
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def now() -> datetime:
+    """This moment, UTC."""
+    return datetime.now(timezone.utc)
+
+
+def to_row(message: Message, *, at: int, id: str | None = None) -> StoredMessage:
+    """The columns of ``message``; ``at`` (microseconds) is when it was written, where it does not say.
+
+    Raises:
+        InvalidInput: naming the field that cannot be stored.
+    """
+    if not isinstance(message, Message):
+        raise InvalidInput(
+            f"messages: expected a Message, got {type(message).__name__} {_checks.shown(message)}; use Message.user(...)"
+        )
+    text, exact = message.text, {}
+    if not text.isascii() or "\x00" in text:
+        text = _fitting(text, "text", exact)
+    name = _name(message.name, "name", exact)
+    call = _name(message.tool_call_id, "tool_call_id", exact)
+    author = _name(message.author, "author", exact)
+    payload: dict[str, Any] = {}
+    parts = message.parts
+    if len(parts) != 1 or type(parts[0]) is not TextPart or parts[0].text != message.text:
+        if parts or message.text:
+            payload["parts"] = [_part_to_json(part, message.text) for part in parts]
+    if message.usage is not None:
+        usage = message.usage
+        payload["usage"] = [usage.input_tokens, usage.output_tokens, usage.total_tokens]
+    if exact:
+        payload["exact"] = exact
+    offset = 0
+    if message.created_at is not None:
+        offset = int(_checks.moment(message.created_at, "created_at").utcoffset().total_seconds())  # type: ignore[union-attr]  # moment() has seen to it
+        at = to_microseconds(message.created_at)
+    origin = message.origin
+    row = StoredMessage(
+        id or message.id or new_id(),
+        message.role,
+        name,
+        call,
+        author,
+        at,
+        offset,
+        text,
+        encode(payload, "parts") if payload else None,
+        _checks.json_object(message.metadata, "metadata") if message.metadata else None,
+        f"{origin.framework}/{origin.version}" if origin is not None else None,
+        encode(origin.data, "origin.data") if origin is not None else None,
+    )
+    size = len(text) + len(row.payload or "") + len(row.origin_data or "")
+    if size > MAX_MESSAGE:
+        raise InvalidInput(
+            f"messages: one of {size:,} characters ({_checks.shown(message.text)}); the limit is {MAX_MESSAGE:,}: "
+            "keep large content in a file and its address in the message"
+        )
+    return row
+
+
+def from_row(row: Sequence[Any]) -> Message:
+    """The message of a row: seq, run, then :data:`COLUMNS`.
+
+    Raises:
+        CorruptRecord: when the row was not written by this package.
+    """
+    seq, run, id_, role, name, call, author, at, offset, text, payload, metadata, origin, origin_data = row
+    parts: tuple[Part, ...] = (TextPart(text),) if text else ()
+    usage = None
+    try:
+        if payload is not None:
+            rest = decode(payload)
+            exact = rest.get("exact")
+            if exact is not None:
+                text = exact.get("text", text)
+                name, call, author = exact.get("name", name), exact.get("tool_call_id", call), exact.get("author", author)
+                parts = (TextPart(text),) if text else ()
+            found = rest.get("parts")
+            if found is not None:
+                parts = tuple([_part_from_json(part, text) for part in found])
+            counts = rest.get("usage")
+            if counts is not None:
+                usage = Usage(*counts)
+        return _restored(
+            role,
+            text,
+            parts,
+            id_,
+            name,
+            call,
+            author,
+            from_microseconds(at, offset),
+            usage,
+            {} if metadata is None else decode(metadata),
+            None if origin is None else Origin(*origin.split("/", 1), decode(origin_data)),
+            seq,
+            run,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise CorruptRecord(f"message {seq} of a session cannot be read ({error}); restore it from a backup") from error
+
+
+def _setters() -> tuple[Callable[[Message, Any], None], ...]:
+    return tuple(vars(Message)[field.name].__set__ for field in fields(Message))
+
+
+_SETTERS = _setters()
+
+
+def _restored(*values: Any) -> Message:
+    """A message of values that were checked when it was stored: half the time of the frozen record's own __init__."""
+    message = object.__new__(Message)
+    for setter, value in zip(_SETTERS, values):  # noqa: B905  # both are the record's fields; strict= costs a fifth
+        setter(message, value)
+    return message
+
+
+def same_content(row: StoredMessage, stored: Sequence[Any], *, with_time: bool) -> bool:
+    """Whether ``row`` says what the row ``stored`` (in the order of :data:`COLUMNS`) says.
+
+    The framework's version is left out, and the time too where the message came without one.
+    """
+    other = StoredMessage(*stored)
+    return (
+        row.role == other.role
+        and row.text == other.text
+        and row.payload == other.payload
+        and row.name == other.name
+        and row.tool_call_id == other.tool_call_id
+        and row.author == other.author
+        and row.metadata == other.metadata
+        and row.origin_data == other.origin_data
+        and (not with_time or row.created_at == other.created_at)
+    )
+
+
+def same_history(message: Message, stored: Message) -> bool:
+    """Whether ``message`` is what a framework that was handed ``stored`` would hand back unchanged."""
+    return (
+        message.role == stored.role
+        and message.text == stored.text
+        and message.parts == stored.parts
+        and message.name == stored.name
+        and message.tool_call_id == stored.tool_call_id
+        and (
+            message.origin is None
+            or stored.origin is None
+            or message.origin.framework != stored.origin.framework
+            or message.origin.data == stored.origin.data
+        )
+    )
+
+
+def part_to_json(part: Part) -> dict[str, Any]:
+    """The JSON object of one part: its kind as ``type``, and the fields that are not at their default."""
+    return _part_to_json(part, None)
+
+
+def part_from_json(data: Mapping[str, Any]) -> Part:
+    """The part of a JSON object.
+
+    Raises:
+        CorruptRecord: for a kind or a field that is not known.
+    """
+    try:
+        return _part_from_json(data, "")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CorruptRecord(f"part {_checks.shown(data)} cannot be read ({error})") from error
+
+
+def _part_to_json(part: Part, whole: str | None) -> dict[str, Any]:
+    """As :func:`part_to_json`; a text equal to the message's ``whole`` text is not said twice."""
+    kind = _NAMES.get(type(part))
+    if kind is None:
+        raise InvalidInput(f"parts: {_checks.shown(part)} is no part; use TextPart, ImagePart, ToolCallPart, ...")
+    if kind == "text" and part.text == whole:  # type: ignore[union-attr]  # the kind says which part it is
+        return {"type": kind}
+    data: dict[str, Any] = {"type": kind}
+    for field, default in _FIELDS[type(part)]:
+        value = getattr(part, field)
+        if value != default:
+            data[field] = [_part_to_json(inner, None) for inner in value] if field == "parts" else value
+    return data
+
+
+def _part_from_json(data: Mapping[str, Any], whole: str) -> Part:
+    values = dict(data)
+    cls: Any = _PARTS[values.pop("type")]
+    if cls is TextPart:
+        return TextPart(values.get("text", whole))
+    if "parts" in values:
+        values["parts"] = tuple(_part_from_json(inner, "") for inner in values["parts"])
+    if cls is ToolCallPart:
+        return ToolCallPart(values.get("id"), values.get("name", ""), values.get("arguments", {}))
+    for field, default in _FIELDS[cls]:
+        if default is None and field not in values:
+            values[field] = "" if field in ("text", "tool_call_id", "kind") else None
+    return cls(**values)  # type: ignore[no-any-return]  # one of the kinds above
+
+
+def _fitting(text: str, field: str, exact: dict[str, str]) -> str:
+    """``text`` as a text column can hold it; where that differs, ``exact`` keeps the whole."""
+    fitting = _UNFIT.sub("\ufffd", text)
+    if fitting != text:
+        exact[field] = text
+    return fitting
+
+
+def _name(value: object, field: str, exact: dict[str, str]) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise InvalidInput(f"{field}: expected a string, got {type(value).__name__} {_checks.shown(value)}; use str(...)")
+    if len(value) > MAX_NAME:
+        raise InvalidInput(f"{field}: {len(value):,} characters ({_checks.shown(value)}); shorten it to {MAX_NAME:,}")
+    return value if value.isascii() and "\x00" not in value else _fitting(value, field, exact)

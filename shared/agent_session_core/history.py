@@ -1,0 +1,268 @@
+"""What can be done to a session's messages, each as one function over a connection. None of them commits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from agent_session_core import _checks
+from agent_session_core.content import (
+    StoredMessage,
+    from_row,
+    new_id,
+    now,
+    same_content,
+    same_history,
+    to_microseconds,
+    to_row,
+)
+from agent_session_core.errors import InvalidInput, MessageConflict, SessionNotActive, SessionNotFound
+from agent_session_core.models import Message
+from agent_session_core.sql import messages as sql
+from agent_session_core.sql.sessions import SessionRow, bump, get
+from agent_session_core.sql.tables import ARCHIVED, LIVE, REMOVED
+
+MAX_BATCH = 100_000
+"""Messages in one append or replace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What every statement about one session names: its row, its tenant and its owner."""
+
+    session: int
+    tenant: str
+    owner: str | None
+    name: str
+
+    def params(self) -> dict[str, Any]:
+        """The bound values."""
+        return {"session": self.session, "tenant": self.tenant, "owner": self.owner}
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message on its way in: its columns, and what the caller said of its id and time."""
+
+    row: StoredMessage
+    message: Message
+    has_id: bool
+
+
+def drafts(given: Sequence[Message], *, loose: bool) -> list[Draft]:
+    """Check messages and turn them into rows.
+
+    With ``loose`` an id that cannot be used is left to the origin, and the row gets one of its own.
+
+    Raises:
+        InvalidInput: naming what cannot be stored.
+    """
+    if len(given) > MAX_BATCH:
+        raise InvalidInput(f"messages: {len(given):,} at once; give at most {MAX_BATCH:,} a call")
+    at = to_microseconds(now())
+    made = []
+    for message in given:
+        row = to_row(message, at=at)
+        has_id = message.id is not None
+        if has_id:
+            try:
+                _checks.identifier(message.id, "id")
+            except InvalidInput:
+                if not loose:
+                    raise
+                has_id, row = False, row._replace(id=new_id())
+        made.append(Draft(row, message, has_id))
+    return made
+
+
+def require(conn: Connection, key: Key) -> SessionRow:
+    """The session's row.
+
+    Raises:
+        SessionNotFound: when it has been deleted.
+    """
+    row = get(conn, key.params())
+    if row is None:
+        raise SessionNotFound(f"session {_checks.shown(key.name)}: not found; it was deleted, make it anew with store.session()")
+    return row
+
+
+def require_active(conn: Connection, key: Key) -> SessionRow:
+    """The session's row, for writing.
+
+    Raises:
+        SessionNotFound: when it has been deleted.
+        SessionNotActive: when it is closed, expired or archived.
+    """
+    row = require(conn, key)
+    if row.status != "active":
+        raise SessionNotActive(
+            f"session {_checks.shown(key.name)}: it is {row.status} and can only be read; restore() makes it active again"
+        )
+    return row
+
+
+def take_numbers(conn: Connection, key: Key, count: int) -> tuple[int, int, int]:
+    """Count one change of the session, and take ``count`` seqs: the last of them, the run and the revision.
+
+    Raises:
+        SessionNotFound, SessionNotActive: as :func:`require_active`.
+    """
+    taken = bump(conn, key.params(), count=count, now=to_microseconds(now()))
+    if taken is None:
+        require_active(conn, key)
+        raise SessionNotFound(f"session {_checks.shown(key.name)}: not found")
+    return taken
+
+
+def append(conn: Connection, key: Key, given: Sequence[Draft], *, loose: bool) -> list[Message]:
+    """Add messages at the end; those that are there already stay as they are.
+
+    Raises:
+        MessageConflict: when an id is taken by another content (never with ``loose``).
+        SessionNotFound, SessionNotActive: as :func:`require_active`.
+    """
+    known: dict[str, Any] = {}
+    if any(draft.has_id for draft in given):
+        require_active(conn, key)
+        known = sql.by_ids(conn, key.session, (draft.row.id for draft in given if draft.has_id))
+    fresh, answer = _without_repeats(given, known, loose=loose)
+    if fresh or not given:
+        last, run, _ = take_numbers(conn, key, len(fresh))
+        first = last - len(fresh) + 1
+        if fresh:
+            sql.add(conn, key.session, run, first, fresh)
+            sql.announce(conn, key.tenant, key.session, first, last)
+    else:
+        first, run = 0, 0
+    numbers = {row.id: seq for seq, row in enumerate(fresh, first)} if fresh else {}
+    return [from_row(row if not isinstance(row, StoredMessage) else (numbers[row.id], run, *row)) for row in answer]
+
+
+def _without_repeats(
+    given: Sequence[Draft], known: Mapping[str, Any], *, loose: bool
+) -> tuple[list[StoredMessage], list[Any]]:
+    """What is to be stored, and for each message given the row that stands for it (stored, or to be)."""
+    fresh: list[StoredMessage] = []
+    answer: list[Any] = []
+    new: dict[str, StoredMessage] = {}
+    resent = True  # as long as everything so far was there already
+    for draft in given:
+        row = draft.row
+        stored = known.get(row.id) if draft.has_id else None
+        with_time = draft.message.created_at is not None
+        if stored is not None and (resent or not loose) and same_content(row, stored[2:], with_time=with_time):
+            answer.append(stored)
+            continue
+        twin = new.get(row.id)
+        if twin is not None and not loose and same_content(row, twin, with_time=with_time):
+            answer.append(twin)
+            continue
+        if stored is not None or twin is not None:
+            if not loose:
+                raise MessageConflict(
+                    f"id: {_checks.shown(row.id)} is taken by a message with other content; give it another id, "
+                    "or none to have one made"
+                )
+            row = row._replace(id=new_id())
+        resent = False
+        new[row.id] = row
+        fresh.append(row)
+        answer.append(row)
+    return fresh, answer
+
+
+def replace(conn: Connection, key: Key, given: Sequence[Draft]) -> list[Message]:
+    """Make the live history of the current run equal to what is given.
+
+    The beginning that is equal stays as it is stored, also where the change before this one took it back: frameworks
+    clear a history to write it again. The rest is taken back, and what is new added behind.
+
+    Raises:
+        SessionNotFound, SessionNotActive: as :func:`require_active`.
+    """
+    session = require_active(conn, key)
+    live = sql.view(False, None).statement(newest_first=False, limited=False, after=False).all(
+        conn, key.params() | {"below": sql.END}
+    )
+    taken_back = sql.taken_back_last(conn, key.session, session.run, session.revision)
+    returning = {row[0] for row in taken_back}
+    stored = [from_row(row) for row in sorted([*live, *taken_back], key=lambda row: int(row[0]))]
+    equal = 0
+    while equal < min(len(stored), len(given)) and same_history(given[equal].message, stored[equal]):
+        equal += 1
+    _, _, revision = take_numbers(conn, key, 0)
+    back = [message.seq for message in stored[:equal] if message.seq in returning and message.seq is not None]
+    gone = [message.seq for message in stored[equal:] if message.seq not in returning and message.seq is not None]
+    sql.set_state(conn, key.session, back, LIVE, revision)
+    sql.set_state(conn, key.session, gone, REMOVED, revision)
+    if back or gone:
+        sql.announce(conn, key.tenant, key.session, min(back + gone), max(back + gone))
+    if equal == len(given):
+        return stored[:equal]
+    kept = {message.id for message in stored[:equal]}
+    rest = [d if d.row.id not in kept else Draft(d.row._replace(id=new_id()), d.message, False) for d in given[equal:]]
+    return stored[:equal] + append(conn, key, rest, loose=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which messages of the current run to take: the first or last n, one by its place, or by their seqs; or all."""
+
+    first: int | None = None
+    last: int | None = None
+    index: int | None = None
+    seqs: tuple[int, ...] | None = None
+    archived: bool | None = False
+
+
+def take(conn: Connection, key: Key, selected: Selection, *, into: int) -> list[Message]:
+    """Mark the selected messages removed or archived, and return them, oldest first.
+
+    Raises:
+        SessionNotFound, SessionNotActive: as :func:`require_active`.
+    """
+    require_active(conn, key)
+    view = sql.view(selected.archived, None)
+    newest_first = selected.last is not None
+    amount = {
+        "offset": selected.index or 0,
+        "limit": next(n for n in (selected.first, selected.last, 1 if selected.index is not None else sql.END) if n is not None),
+    }
+    rows = view.statement(newest_first=newest_first, limited=True, after=False).all(
+        conn, key.params() | {"below": sql.END} | amount
+    )
+    if selected.seqs is not None:
+        wanted = set(selected.seqs)
+        rows = [row for row in rows if row[0] in wanted]
+    return _marked(conn, key, sorted(rows, key=lambda row: int(row[0])), into)
+
+
+def pop_turn(conn: Connection, key: Key) -> list[Message]:
+    """Take back the newest user message and everything after it; nothing where no user has spoken.
+
+    Raises:
+        SessionNotFound, SessionNotActive: as :func:`require_active`.
+    """
+    require_active(conn, key)
+    start = sql.last_of_role(conn, key.params(), "user")
+    if start is None:
+        return []
+    rows = sql.view(False, None).statement(newest_first=False, limited=False, after=True).all(
+        conn, key.params() | {"below": sql.END, "after": start - 1}
+    )
+    return _marked(conn, key, rows, REMOVED)
+
+
+def _marked(conn: Connection, key: Key, rows: Sequence[Any], state: int) -> list[Message]:
+    if not rows:
+        return []
+    seqs = [row[0] for row in rows]
+    _, _, revision = take_numbers(conn, key, 0)
+    sql.set_state(conn, key.session, seqs, state, revision)
+    if state != ARCHIVED:  # what a framework set aside is still to be found
+        sql.announce(conn, key.tenant, key.session, seqs[0], seqs[-1])
+    return [from_row(row) for row in rows]

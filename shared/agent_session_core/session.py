@@ -1,0 +1,414 @@
+"""The handle of one session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+
+from sqlalchemy import Connection
+
+from agent_session_core import _checks, history
+from agent_session_core.errors import InvalidInput
+from agent_session_core.history import Key, Selection
+from agent_session_core.models import ROLES, ErasureReceipt, Message, Role, SessionRecord, Status
+from agent_session_core.reading import Reading, read
+from agent_session_core.sql import messages as sql
+from agent_session_core.sql import sessions as sql_sessions
+from agent_session_core.sql.tables import ARCHIVED, REMOVED
+
+if TYPE_CHECKING:
+    from agent_session_core.store import SessionStore
+
+T = TypeVar("T")
+Work: TypeAlias = Callable[[Connection], T]
+Ids: TypeAlias = Literal["strict", "loose"]
+
+__all__ = ["Session"]
+
+
+class Session:
+    """One session, live: what it tells of itself is read when it is asked.
+
+    Made by :meth:`SessionStore.session <agent_session_core.SessionStore.session>`. Every method with input or output
+    has an async form with the prefix ``a``. The attributes read the database too; from an event loop, prefer one
+    ``await session.arecord()``.
+    """
+
+    __slots__ = ("_created_at", "_key", "_store")
+
+    def __init__(self, store: SessionStore, key: Key, created_at: datetime) -> None:
+        self._store = store
+        self._key = key
+        self._created_at = created_at
+
+    def __repr__(self) -> str:
+        return f"Session({self.id!r}, user_id={self.user_id!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Session) and (self._key, self._store) == (other._key, other._store)
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def id(self) -> str:
+        """The session's id, unique in its tenant."""
+        return self._key.name
+
+    @property
+    def user_id(self) -> str | None:
+        """Whose session it is, or None where it is the application's own."""
+        return self._key.owner
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was made, UTC."""
+        return self._created_at
+
+    @property
+    def agent_id(self) -> str | None:
+        """The agent it was made for."""
+        return self.record().agent_id
+
+    @property
+    def title(self) -> str | None:
+        """What it is about."""
+        return self.record().title
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The caller's own facts about it."""
+        return self.record().metadata
+
+    @property
+    def status(self) -> Status:
+        """``active``, ``closed``, ``expired`` or ``archived``."""
+        return self.record().status
+
+    @property
+    def revision(self) -> int:
+        """A number that every change of the session raises."""
+        return self.record().revision
+
+    @property
+    def run(self) -> int:
+        """The current run, from 1."""
+        return self.record().run
+
+    @property
+    def updated_at(self) -> datetime:
+        """When it last changed, UTC."""
+        return self.record().updated_at
+
+    def record(self) -> SessionRecord:
+        """Everything about the session at this moment, in one read.
+
+        Raises:
+            SessionNotFound: when it has been deleted.
+        """
+        return self._store._database.read(self._record)
+
+    async def arecord(self) -> SessionRecord:
+        """As :meth:`record`."""
+        return await self._store._database.aread(self._record)
+
+    def update(self, *, title: str | None = ..., metadata: Mapping[str, Any] | None = ...) -> None:  # type: ignore[assignment]  # ... is "as it is"
+        """Give the session another title or other metadata (the whole of it); None takes them away.
+
+        Raises:
+            InvalidInput: naming what cannot be stored.
+            SessionNotFound: when it has been deleted.
+            SessionNotActive: when it is closed, expired or archived.
+        """
+        self._store._database.write(self._update(title, metadata))
+
+    async def aupdate(self, *, title: str | None = ..., metadata: Mapping[str, Any] | None = ...) -> None:  # type: ignore[assignment]  # ... is "as it is"
+        """As :meth:`update`."""
+        await self._store._database.awrite(self._update(title, metadata))
+
+    def append(self, *messages: Message | Iterable[Message], ids: Ids = "strict") -> list[Message]:
+        """Add messages at the end, all or none; once this returns they survive a power cut.
+
+        Args:
+            messages: one or several, or lists of them.
+            ids: what to do about an id that is there already. ``strict``: the same content changes nothing, another
+                is an error. ``loose``, for frameworks that repeat ids: only a resent beginning is taken for a
+                repeat, anything else gets an id of its own.
+
+        Returns:
+            The messages as stored, with id, seq, run and created_at; for a repeat, the one that was there.
+
+        Raises:
+            InvalidInput: naming what cannot be stored.
+            MessageConflict: when an id is taken by another content.
+            SessionNotFound: when the session has been deleted.
+            SessionNotActive: when it is closed, expired or archived.
+        """
+        return self._store._database.write(self._append(messages, ids))
+
+    async def aappend(self, *messages: Message | Iterable[Message], ids: Ids = "strict") -> list[Message]:
+        """As :meth:`append`; cancelled, it stored all or nothing."""
+        return await self._store._database.awrite(self._append(messages, ids))
+
+    def messages(
+        self,
+        last: int | None = None,
+        *,
+        since: int | datetime | None = None,
+        roles: Sequence[Role] | None = None,
+        run: int | None = None,
+        archived: bool | None = False,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> list[Message]:
+        """The session's messages, oldest first.
+
+        A cut inside a turn reaches back: the answer never begins with a tool's result whose call was left out, and
+        may so hold a few more messages than asked for. Filtering by role leaves such results out instead.
+
+        Args:
+            last: only the newest ones.
+            since: only those after this seq, or written at or after this (aware) time.
+            roles: only these roles.
+            run: another run than the current one.
+            archived: False for the live history, True for what a framework has set aside, None for both.
+            offset: how many of the oldest to pass over.
+            limit: at most so many, from the oldest on.
+
+        Raises:
+            InvalidInput: naming the argument that is out of range.
+            SessionNotFound: when the session has been deleted.
+        """
+        return self._store._database.read(self._messages(last, since, roles, run, archived, offset, limit))
+
+    async def amessages(
+        self,
+        last: int | None = None,
+        *,
+        since: int | datetime | None = None,
+        roles: Sequence[Role] | None = None,
+        run: int | None = None,
+        archived: bool | None = False,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> list[Message]:
+        """As :meth:`messages`."""
+        return await self._store._database.aread(self._messages(last, since, roles, run, archived, offset, limit))
+
+    def count(self, *, archived: bool | None = False) -> int:
+        """How many messages the current run has: live ones, archived ones, or (None) both."""
+        return self._store._database.read(partial(_count, key=self._key, archived=archived))
+
+    async def acount(self, *, archived: bool | None = False) -> int:
+        """As :meth:`count`."""
+        return await self._store._database.aread(partial(_count, key=self._key, archived=archived))
+
+    def replace(self, messages: Iterable[Message]) -> list[Message]:
+        """Make the history equal to ``messages``, in one step.
+
+        The beginning that is equal keeps its rows, ids and origin; the rest is taken back, and what is new appended.
+
+        Returns:
+            The history as stored.
+
+        Raises:
+            InvalidInput, SessionNotFound, SessionNotActive: as :meth:`append`.
+        """
+        return self._store._database.write(self._replace(messages))
+
+    async def areplace(self, messages: Iterable[Message]) -> list[Message]:
+        """As :meth:`replace`."""
+        return await self._store._database.awrite(self._replace(messages))
+
+    def remove(
+        self,
+        *,
+        first: int | None = None,
+        last: int | None = None,
+        index: int | None = None,
+        seqs: Sequence[int] | None = None,
+        archived: bool | None = False,
+    ) -> list[Message]:
+        """Take messages of the current run back: all, or the first or last n, or the one at a place, or those with seqs.
+
+        They are no longer read or found; only erasure destroys them.
+
+        Returns:
+            What was taken back, oldest first.
+
+        Raises:
+            InvalidInput: for more than one selector, or a number out of range.
+            SessionNotFound: when the session has been deleted.
+            SessionNotActive: when it is closed, expired or archived.
+        """
+        return self._store._database.write(self._remove(first, last, index, seqs, archived))
+
+    async def aremove(
+        self,
+        *,
+        first: int | None = None,
+        last: int | None = None,
+        index: int | None = None,
+        seqs: Sequence[int] | None = None,
+        archived: bool | None = False,
+    ) -> list[Message]:
+        """As :meth:`remove`."""
+        return await self._store._database.awrite(self._remove(first, last, index, seqs, archived))
+
+    def set_aside(self, *, first: int) -> list[Message]:
+        """Move the ``first`` n live messages out of the live history; they stay readable (``archived=True``) and found.
+
+        Returns:
+            What was moved, oldest first.
+
+        Raises:
+            InvalidInput, SessionNotFound, SessionNotActive: as :meth:`remove`.
+        """
+        return self._store._database.write(self._set_aside(first))
+
+    async def aset_aside(self, *, first: int) -> list[Message]:
+        """As :meth:`set_aside`."""
+        return await self._store._database.awrite(self._set_aside(first))
+
+    def pop_turn(self) -> list[Message]:
+        """Take back the last whole turn: the newest user message and all after it.
+
+        Returns:
+            What was taken back, oldest first; nothing where no user has spoken.
+
+        Raises:
+            SessionNotFound, SessionNotActive: as :meth:`remove`.
+        """
+        return self._store._database.write(partial(history.pop_turn, key=self._key))
+
+    async def apop_turn(self) -> list[Message]:
+        """As :meth:`pop_turn`."""
+        return await self._store._database.awrite(partial(history.pop_turn, key=self._key))
+
+    def delete(self) -> ErasureReceipt:
+        """Delete the session with everything in it, from the index too.
+
+        Raises:
+            SessionNotFound: when it has been deleted before.
+        """
+        return self._store._confirmed(self._store._database.write(self._delete))
+
+    async def adelete(self) -> ErasureReceipt:
+        """As :meth:`delete`."""
+        receipt = await self._store._database.awrite(self._delete)
+        return await self._store._database.in_thread(partial(self._store._confirmed, receipt))
+
+    def _record(self, conn: Connection) -> SessionRecord:
+        return history.require(conn, self._key).record()
+
+    def _update(self, title: Any, metadata: Any) -> Work[None]:
+        values: dict[str, Any] = {}
+        if title is not ...:
+            values["title"] = _checks.title(title)
+        if metadata is not ...:
+            values["metadata"] = _checks.json_object(metadata, "metadata")
+
+        def work(conn: Connection) -> None:
+            history.take_numbers(conn, self._key, 0)
+            if values:
+                sql_sessions.change(conn, self._key.params(), values)
+
+        return work
+
+    def _append(self, messages: tuple[Any, ...], ids: Ids) -> Work[list[Message]]:
+        loose = _checks.one_of(ids, "ids", ("strict", "loose")) == "loose"
+        given = history.drafts(_flat(messages), loose=loose)
+        return partial(history.append, key=self._key, given=given, loose=loose)
+
+    def _messages(
+        self,
+        last: int | None,
+        since: int | datetime | None,
+        roles: Sequence[Role] | None,
+        run: int | None,
+        archived: bool | None,
+        offset: int,
+        limit: int | None,
+    ) -> Work[list[Message]]:
+        if last is not None and (offset or limit is not None):
+            raise InvalidInput("last: cannot go with offset or limit; use the one or the other")
+        after = since if isinstance(since, int) and not isinstance(since, bool) else 0
+        asked = Reading(
+            last=None if last is None else _checks.whole(last, "last"),
+            after=_checks.whole(after, "since", least=0, most=sql.END),
+            since=None if since is None or isinstance(since, int) else _checks.moment(since, "since"),
+            roles=None if roles is None else checked_roles(roles),
+            run=None if run is None else _checks.whole(run, "run"),
+            archived=archived,
+            offset=_checks.whole(offset, "offset", least=0),
+            limit=None if limit is None else _checks.whole(limit, "limit"),
+        )
+        return partial(read, key=self._key, asked=asked)
+
+    def _replace(self, messages: Iterable[Message]) -> Work[list[Message]]:
+        given = history.drafts(_flat((messages,)), loose=True)
+        return partial(history.replace, key=self._key, given=given)
+
+    def _remove(
+        self,
+        first: int | None,
+        last: int | None,
+        index: int | None,
+        seqs: Sequence[int] | None,
+        archived: bool | None,
+    ) -> Work[list[Message]]:
+        given = [name for name, value in (("first", first), ("last", last), ("index", index), ("seqs", seqs)) if value is not None]
+        if len(given) > 1:
+            raise InvalidInput(f"{given[1]}: cannot go with {given[0]}; use one of them")
+        selected = Selection(
+            first=None if first is None else _checks.whole(first, "first", least=0),
+            last=None if last is None else _checks.whole(last, "last", least=0),
+            index=None if index is None else _checks.whole(index, "index", least=0),
+            seqs=None if seqs is None else tuple(_checks.whole(seq, "seqs", most=sql.END) for seq in seqs),
+            archived=archived,
+        )
+        return partial(history.take, key=self._key, selected=selected, into=REMOVED)
+
+    def _set_aside(self, first: int) -> Work[list[Message]]:
+        selected = Selection(first=_checks.whole(first, "first", least=0))
+        return partial(history.take, key=self._key, selected=selected, into=ARCHIVED)
+
+    def _delete(self, conn: Connection) -> ErasureReceipt:
+        row = history.require(conn, self._key)
+        count = sql_sessions.erase(conn, self._key.params(), row.last_seq)
+        return ErasureReceipt(session_ids=(self.id,), messages=count)
+
+
+def checked_roles(roles: object) -> tuple[Role, ...]:
+    """Roles of a filter.
+
+    Raises:
+        InvalidInput: for a bare string, an empty list or an unknown role.
+    """
+    if isinstance(roles, str) or not isinstance(roles, Iterable):
+        raise InvalidInput(f"roles: expected a list, got {_checks.shown(roles)}; write [{_checks.shown(roles)}]")
+    chosen = tuple(_checks.one_of(role, "roles", ROLES) for role in roles)
+    if not chosen:
+        raise InvalidInput("roles: an empty list asks for nothing; leave it out to have every role")
+    return chosen  # type: ignore[return-value]  # one_of() has seen to it
+
+
+def _count(conn: Connection, key: Key, archived: bool | None) -> int:
+    history.require(conn, key)
+    return sql.count(conn, key.params(), sql.view(archived, None))
+
+
+def _flat(given: Iterable[Any]) -> list[Any]:
+    messages: list[Any] = []
+    for item in given:
+        if isinstance(item, Message):
+            messages.append(item)
+        elif isinstance(item, str | bytes | Mapping) or not isinstance(item, Iterable):
+            raise InvalidInput(
+                f"messages: expected a Message, got {type(item).__name__} {_checks.shown(item)}; use Message.user(...)"
+            )
+        else:
+            messages.extend(item)
+    return messages

@@ -1,0 +1,169 @@
+"""Statements about messages: add, read, take back. Rows in, rows out; nothing here commits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Select, bindparam, func, insert, select, tuple_, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from agent_session_core.content import COLUMNS, StoredMessage, from_row
+from agent_session_core.models import Message
+from agent_session_core.sql.statement import Row, Statement
+from agent_session_core.sql.tables import ARCHIVED, LIVE, REMOVED, messages, outbox, sessions
+
+_m = messages.c
+_READ = [_m.seq, _m.run, *(_m[name] for name in COLUMNS)]  # what content.from_row takes
+_INSERT = Statement(
+    insert(messages).values(
+        {"session": bindparam("session"), "seq": bindparam("seq"), "run": bindparam("run")}
+        | {name: bindparam(name) for name in COLUMNS}
+    )
+)
+_ANNOUNCE = Statement(
+    insert(outbox).values(
+        tenant=bindparam("tenant"),
+        session=bindparam("session"),
+        first_seq=bindparam("first_seq"),
+        last_seq=bindparam("last_seq"),
+    )
+)
+_OF_SESSION = (
+    (_m.session == bindparam("session"))
+    & (_m.session == sessions.c.id)
+    & (sessions.c.tenant == bindparam("tenant"))
+    & sessions.c.user_id.is_not_distinct_from(bindparam("owner"))
+)
+
+
+def add(conn: Connection, session: int, run: int, first_seq: int, rows: Sequence[StoredMessage]) -> None:
+    """Insert ``rows`` with the numbers from ``first_seq`` on."""
+    values = [
+        {"session": session, "run": run, "seq": seq, **row._asdict()} for seq, row in enumerate(rows, first_seq)
+    ]
+    if len(values) == 1:
+        _INSERT.run(conn, values[0])
+    else:
+        _INSERT.run_many(conn, values)
+
+
+def announce(conn: Connection, tenant: str, session: int, first_seq: int, last_seq: int) -> None:
+    """Tell the index that the messages ``first_seq`` to ``last_seq`` changed."""
+    _ANNOUNCE.run(conn, {"tenant": tenant, "session": session, "first_seq": first_seq, "last_seq": last_seq})
+
+
+def by_ids(conn: Connection, session: int, ids: Iterable[str]) -> dict[str, Row]:
+    """The rows (seq, run, then COLUMNS) of the messages with these ids that are not taken back."""
+    wanted = list(dict.fromkeys(ids))
+    found: dict[str, Row] = {}
+    for start in range(0, len(wanted), 500):  # within every database's limit of bound values
+        statement = select(*_READ).where(
+            _m.session == session, _m.id.in_(wanted[start : start + 500]), _m.state != REMOVED
+        )
+        found.update((row.id, tuple(row)) for row in conn.execute(statement))
+    return found
+
+
+def by_keys(conn: Connection, keys: Sequence[tuple[int, int]]) -> list[Message]:
+    """The messages at (session, seq), in that order; those that are gone are left out."""
+    found: dict[tuple[int, int], Message] = {}
+    for start in range(0, len(keys), 250):
+        statement = select(_m.session, *_READ).where(tuple_(_m.session, _m.seq).in_(keys[start : start + 250]))
+        for session, *row in conn.execute(statement):
+            found[session, row[0]] = from_row(row)
+    return [found[key] for key in keys if key in found]
+
+
+class View:
+    """Which messages of a session are looked at: by state and run (the current one by default)."""
+
+    __slots__ = ("_clauses", "archived", "run")
+
+    def __init__(self, *, archived: bool | None = False, run: int | None = None) -> None:
+        self.archived = archived
+        self.run = run
+        self._clauses: dict[tuple[bool, bool, bool], Statement] = {}
+
+    def where(self) -> ColumnElement[bool]:
+        """The condition on ``messages`` joined with ``sessions``."""
+        state = _m.state != REMOVED if self.archived is None else _m.state == (ARCHIVED if self.archived else LIVE)
+        return _OF_SESSION & state & (_m.run == (sessions.c.run if self.run is None else bindparam("run")))
+
+    def cold(self, *, newest_first: bool, conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
+        """As :meth:`statement` for what is asked rarely: with further conditions, compiled at each call."""
+        clause = select(*_READ).where(self.where(), *conditions)
+        return clause.order_by(_m.seq.desc() if newest_first else _m.seq)
+
+    def statement(self, *, newest_first: bool, limited: bool, after: bool) -> Statement:
+        """The statement that reads it, made once: seq at most ``:below`` - 1 and, where asked, more than ``:after``."""
+        key = (newest_first, limited, after)
+        if key not in self._clauses:
+            clause = select(*_READ).where(self.where(), _m.seq < bindparam("below"))
+            if after:
+                clause = clause.where(_m.seq > bindparam("after"))
+            clause = clause.order_by(_m.seq.desc() if newest_first else _m.seq)
+            if limited:
+                clause = clause.limit(bindparam("limit")).offset(bindparam("offset"))
+            self._clauses[key] = Statement(clause)
+        return self._clauses[key]
+
+
+END = 2**62
+"""A seq that no message reaches."""
+
+_VIEWS = {
+    (archived, by_run): View(archived=archived, run=0 if by_run else None)
+    for archived in (False, True, None)
+    for by_run in (False, True)
+}
+
+
+def view(archived: bool | None, run: int | None) -> View:
+    """The view of this state and run."""
+    return _VIEWS[archived, run is not None]
+
+
+def count(conn: Connection, key: dict[str, Any], looked_at: View) -> int:
+    """How many messages the view has."""
+    statement = select(func.count()).select_from(messages.join(sessions, _m.session == sessions.c.id))
+    return int(conn.execute(statement.where(looked_at.where()), key).scalar_one())
+
+
+def last_of_role(conn: Connection, key: dict[str, Any], role: str) -> int | None:
+    """The seq of the newest live message of ``role`` in the current run."""
+    statement = (
+        select(_m.seq)
+        .where(view(False, None).where(), _m.role == role)
+        .order_by(_m.seq.desc())
+        .limit(1)
+    )
+    found = conn.execute(statement, key).scalar()
+    return None if found is None else int(found)
+
+
+def set_state(conn: Connection, session: int, seqs: Sequence[int], state: int, revision: int) -> None:
+    """Mark messages live, archived or removed; ``revision`` is the session's with which that came."""
+    for start in range(0, len(seqs), 500):
+        chosen = seqs[start : start + 500]
+        conn.execute(
+            update(messages)
+            .where(_m.session == session, _m.seq.in_(chosen))
+            .values(state=state, changed_at_revision=revision)
+        )
+
+
+def taken_back_last(conn: Connection, session: int, run: int, revision: int) -> list[Row]:
+    """The rows of the run (as for content.from_row) that the session's newest change took back."""
+    statement = select(*_READ).where(
+        _m.session == session, _m.run == run, _m.state == REMOVED, _m.changed_at_revision == revision
+    )
+    return [tuple(row) for row in conn.execute(statement.order_by(_m.seq))]
+
+
+def with_calls(conn: Connection, session: int) -> list[Message]:
+    """Messages with tool calls, whatever their state or run."""
+    statement = select(*_READ).where(
+        _m.session == session, _m.payload.contains('"tool_call"', autoescape=True)
+    )
+    return [from_row(tuple(row)) for row in conn.execute(statement)]

@@ -1,0 +1,160 @@
+"""The async form on an async driver: the same functions, run by the driver in the event loop.
+
+An engine belongs to the event loop in which it was made; each loop gets its own, disposed when that loop shuts down.
+The sync form, and what must not run in an event loop at all, go to the database's thread form.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import URL, Connection, Dialect, event
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from agent_session_core.errors import InvalidInput, StorageUnavailable
+from agent_session_core.sql.faults import translated
+from agent_session_core.sql.sqlite import SqliteDatabase, prepare
+
+T = TypeVar("T")
+Loop = asyncio.AbstractEventLoop
+
+
+class NativeDatabase:
+    """A SQLite file behind aiosqlite, with its thread form for everything else.
+
+    Args:
+        threads: the same file, opened for threads.
+        url: the async URL, for the engines made here.
+        engine: the caller's own engine, bound to the caller's loop; then none is made, or closed, here.
+    """
+
+    def __init__(self, threads: SqliteDatabase, url: URL, *, engine: AsyncEngine | None = None) -> None:
+        self._threads = threads
+        self._url = url
+        self._given = engine
+        self._lives: WeakKeyDictionary[Loop, tuple[AsyncIterator[AsyncEngine], AsyncEngine, asyncio.Lock]] = (
+            WeakKeyDictionary()
+        )
+        self._checked = False
+        self._closed = False
+
+    @property
+    def dialect(self) -> Dialect:
+        """The SQL dialect that statements are compiled for."""
+        return self._threads.dialect
+
+    @property
+    def url(self) -> str:
+        """The address, without its password."""
+        return self._url.render_as_string(hide_password=True)
+
+    def read(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
+        """Run ``work``, by the thread form."""
+        return self._threads.read(work, snapshot=snapshot)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a write transaction, by the thread form."""
+        return self._threads.write(work)
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Run ``work`` in a thread of the database's own pool."""
+        return await self._threads.in_thread(work)
+
+    async def aread(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
+        """Run ``work`` on a connection of the async driver."""
+        async with self._connection() as (conn, _):
+            if snapshot:
+                await conn.exec_driver_sql("BEGIN")
+            return await conn.run_sync(work)
+
+    async def awrite(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a write transaction of its own. Cancelled before the commit, it did nothing."""
+        async with self._connection() as (conn, turn), turn, self._alone():
+            await conn.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                result = await conn.run_sync(work)
+                await conn.exec_driver_sql("COMMIT")
+            except BaseException:
+                await asyncio.shield(conn.rollback())
+                raise
+            return result
+
+    def close(self) -> None:
+        """Close the thread form. Engines of other event loops are closed by those, when they shut down."""
+        self._closed = True
+        self._threads.close()
+
+    async def aclose(self) -> None:
+        """Close this event loop's engine and the thread form."""
+        self._closed = True
+        found = self._lives.pop(asyncio.get_running_loop(), None)
+        if found is not None:
+            await found[0].aclose()  # type: ignore[attr-defined]  # it is an async generator
+        await self._threads.aclose()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[tuple[AsyncConnection, asyncio.Lock]]:
+        if self._closed:
+            raise StorageUnavailable(f"{self.url}: the store is closed; open another with SessionStore.open()")
+        try:
+            engine, turn = await self._engine()
+            async with engine.connect() as conn:
+                if self._given is not None and not self._checked:
+                    await self._check(conn)
+                yield conn, turn
+        except Exception as error:
+            told = translated(error, self.url)
+            if told is error:
+                raise
+            raise told from error
+
+    async def _engine(self) -> tuple[AsyncEngine, asyncio.Lock]:
+        loop = asyncio.get_running_loop()
+        found = self._lives.get(loop)
+        if found is None:
+            life = _life(self._given, self._url)
+            engine = await anext(life)
+            found = self._lives.setdefault(loop, (life, engine, asyncio.Lock()))
+        return found[1], found[2]
+
+    async def _check(self, conn: AsyncConnection) -> None:
+        synchronous = (await conn.exec_driver_sql("PRAGMA synchronous")).scalar()
+        await conn.rollback()
+        if not isinstance(synchronous, int) or synchronous < 2:
+            raise InvalidInput(
+                f"url: the engine's connections have PRAGMA synchronous={synchronous}, with which a power cut loses "
+                "acknowledged messages; set it to FULL when they connect"
+            )
+        self._checked = True
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Hold the file's lock between processes; waiting for it takes a thread, not the event loop."""
+        lock = self._threads.file_lock
+        acquiring = asyncio.ensure_future(self.in_thread(lock.acquire))
+        try:
+            held = await asyncio.shield(acquiring)
+        except asyncio.CancelledError:
+            acquiring.add_done_callback(lambda done: done.cancelled() or done.exception() or lock.release(done.result()))
+            raise
+        try:
+            yield
+        finally:
+            lock.release(held)
+
+
+async def _life(given: AsyncEngine | None, url: URL) -> AsyncIterator[AsyncEngine]:
+    """An engine for as long as its event loop lives: the loop closes this generator when it shuts down."""
+    if given is not None:
+        yield given
+        return
+    engine = create_async_engine(url, connect_args={"isolation_level": None})
+    event.listen(engine.sync_engine, "connect", prepare)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()

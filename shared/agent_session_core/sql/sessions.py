@@ -1,0 +1,159 @@
+"""Statements about sessions: find, make, list, change and delete them. Each names the tenant, and the owner if known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from agent_session_core._json import decode
+from agent_session_core.content import from_microseconds
+from agent_session_core.models import SessionRecord
+from agent_session_core.sql.statement import Statement
+from agent_session_core.sql.tables import messages, outbox, sessions
+
+
+class SessionRow(NamedTuple):
+    """A row of ``sessions``."""
+
+    id: int
+    session_id: str
+    user_id: str | None
+    agent_id: str | None
+    title: str | None
+    metadata: str | None
+    status: str
+    run: int
+    revision: int
+    last_seq: int
+    created_at: int
+    updated_at: int
+
+    def record(self) -> SessionRecord:
+        """What callers see of it."""
+        return SessionRecord(
+            id=self.session_id,
+            user_id=self.user_id,
+            agent_id=self.agent_id,
+            title=self.title,
+            metadata={} if self.metadata is None else decode(self.metadata),
+            status=self.status,  # type: ignore[arg-type]  # written by this package alone
+            run=self.run,
+            revision=self.revision,
+            created_at=from_microseconds(self.created_at),
+            updated_at=from_microseconds(self.updated_at),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose sessions a statement may touch: a tenant's, or one user's of it."""
+
+    tenant: str
+    user_id: str | None = None
+
+
+_COLUMNS = [sessions.c[name] for name in SessionRow._fields]
+_FIND = Statement(
+    select(*_COLUMNS).where(sessions.c.tenant == bindparam("tenant"), sessions.c.session_id == bindparam("name"))
+)
+_GET = Statement(
+    select(*_COLUMNS).where(
+        sessions.c.id == bindparam("session"),
+        sessions.c.tenant == bindparam("tenant"),
+        sessions.c.user_id.is_not_distinct_from(bindparam("owner")),
+    )
+)
+_TOUCH = (
+    update(sessions)
+    .where(
+        sessions.c.id == bindparam("session"),
+        sessions.c.tenant == bindparam("tenant"),
+        sessions.c.user_id.is_not_distinct_from(bindparam("owner")),
+        sessions.c.status == "active",
+    )
+    .values(
+        revision=sessions.c.revision + 1,
+        last_seq=sessions.c.last_seq + bindparam("count"),
+        updated_at=bindparam("now"),
+    )
+)
+_BUMP = Statement(_TOUCH.returning(sessions.c.last_seq, sessions.c.run, sessions.c.revision))
+
+
+def find(conn: Connection, scope: Scope, name: str) -> SessionRow | None:
+    """The session ``name`` of the tenant, or None where there is none or another user's."""
+    row = _FIND.one(conn, {"tenant": scope.tenant, "name": name})
+    if row is None:
+        return None
+    found = SessionRow(*row)
+    return found if scope.user_id is None or found.user_id == scope.user_id else None
+
+
+def get(conn: Connection, key: Mapping[str, Any]) -> SessionRow | None:
+    """The session of a handle's ``key`` (session, tenant, owner)."""
+    row = _GET.one(conn, key)
+    return None if row is None else SessionRow(*row)
+
+
+def create(conn: Connection, scope: Scope, name: str, values: Mapping[str, Any]) -> None:
+    """Make the session ``name``, unless somebody was faster."""
+    dialect: Any = postgresql if conn.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(sessions).on_conflict_do_nothing(index_elements=["tenant", "session_id"])
+    conn.execute(statement.values(tenant=scope.tenant, session_id=name, user_id=scope.user_id, **values))
+
+
+def bump(conn: Connection, key: Mapping[str, Any], *, count: int, now: int) -> tuple[int, int, int] | None:
+    """Take ``count`` numbers of an active session: its last seq, run and revision afterwards; None if not active."""
+    row = _BUMP.one(conn, {**key, "count": count, "now": now})
+    return None if row is None else (row[0], row[1], row[2])
+
+
+def change(conn: Connection, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Set columns of a session."""
+    conn.execute(
+        update(sessions).where(sessions.c.id == key["session"], sessions.c.tenant == key["tenant"]).values(**values)
+    )
+
+
+def erase(conn: Connection, key: Mapping[str, Any], last_seq: int) -> int:
+    """Delete a session and its messages, and tell the index; how many messages there were."""
+    count = conn.execute(select(func.count()).where(messages.c.session == key["session"])).scalar_one()
+    conn.execute(delete(messages).where(messages.c.session == key["session"]))
+    conn.execute(delete(sessions).where(sessions.c.id == key["session"], sessions.c.tenant == key["tenant"]))
+    conn.execute(
+        insert(outbox).values(tenant=key["tenant"], session=key["session"], first_seq=1, last_seq=max(last_seq, 1))
+    )
+    return int(count)
+
+
+def page(
+    conn: Connection,
+    scope: Scope,
+    *,
+    statuses: tuple[str, ...] | None,
+    text: str | None,
+    metadata: Mapping[str, Any],
+    before: tuple[int, int] | None,
+    limit: int,
+) -> list[SessionRow]:
+    """Sessions by their last change, newest first, that come after the place ``before`` (updated_at, id)."""
+    statement = select(*_COLUMNS).where(sessions.c.tenant == scope.tenant)
+    if scope.user_id is not None:
+        statement = statement.where(sessions.c.user_id == scope.user_id)
+    if statuses is not None:
+        statement = statement.where(sessions.c.status.in_(statuses))
+    if text is not None:
+        statement = statement.where(
+            or_(sessions.c.title.icontains(text, autoescape=True), sessions.c.session_id.icontains(text, autoescape=True))
+        )
+    if before is not None:
+        moment, number = before
+        statement = statement.where(
+            sessions.c.updated_at <= moment, or_(sessions.c.updated_at < moment, sessions.c.id < number)
+        )
+    statement = statement.order_by(sessions.c.updated_at.desc(), sessions.c.id.desc()).limit(limit)
+    return [SessionRow(*row) for row in conn.execute(statement)]

@@ -1,0 +1,310 @@
+"""The store: where sessions are kept, found and searched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL, Connection, Engine
+
+from agent_session_core import _checks
+from agent_session_core.content import from_microseconds, new_id, now, to_microseconds
+from agent_session_core.cursors import from_cursor, to_cursor
+from agent_session_core.errors import IndexUnavailable, InvalidInput, SessionNotFound
+from agent_session_core.history import Key
+from agent_session_core.models import STATUSES, ErasureReceipt, IndexReport, Page, SearchResults, Status
+from agent_session_core.ports import Embedder
+from agent_session_core.session import Session
+from agent_session_core.sql import sessions as sql
+from agent_session_core.sql.engine import Database
+from agent_session_core.sql.open import open_database
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from agent_session_core.search.embedded import EmbeddedIndex
+
+__all__ = ["SessionStore"]
+
+DEFAULT_URL = "sqlite:///sessions.db"
+
+
+class SessionStore:
+    """Sessions of one tenant in one database, with the index that finds what was said in them.
+
+    Made by :meth:`open`. One store serves any number of threads and event loops; every method with input or output
+    has an async form with the prefix ``a``. A store that is bound to a user (:meth:`for_user`) reaches nothing of
+    anybody else's; one that is not is the application's own view of all its sessions.
+    """
+
+    def __init__(self, database: Database, index: EmbeddedIndex | None, *, tenant: str, user_id: str | None, owner: bool) -> None:
+        """For :meth:`open` and :meth:`for_user`; ``owner`` says whether closing the store closes the database."""
+        self._database = database
+        self._index = index
+        self._scope = sql.Scope(tenant, user_id)
+        self._owner = owner
+
+    @classmethod
+    def open(
+        cls,
+        url: str | URL | Engine | AsyncEngine = DEFAULT_URL,
+        *,
+        index: str | None = None,
+        embedder: Embedder | None = None,
+        tenant: str = "default",
+        analyzer: str = "english",
+    ) -> SessionStore:
+        """Open a database, making or updating its tables where needed; safe from several processes at once.
+
+        Args:
+            url: ``sqlite:///path``, ``sqlite://`` (in memory), ``sqlite+aiosqlite:///path`` to run the async form
+                natively, or an engine of the caller's, which the store never closes.
+            index: None for the index inside the database, ``"off"`` for none.
+            embedder: what gives texts their vectors; without one, a small static embedding that needs no network.
+            tenant: whose sessions these are; stores of different tenants share a database and nothing else.
+            analyzer: ``"english"`` stems words, ``"none"`` does not.
+
+        Raises:
+            InvalidInput: when an argument cannot be used.
+            StorageUnavailable: when the database cannot be opened; DatabaseTooNew when a newer version made it.
+        """
+        tenant = _checks.identifier(tenant, "tenant")
+        _checks.one_of(analyzer, "analyzer", ("english", "none"))
+        if index is not None and index != "off":
+            raise InvalidInput(f"index: {_checks.shown(index)} is not known; use None for the embedded index, or 'off'")
+        if embedder is not None and not isinstance(embedder, Embedder):
+            raise InvalidInput(
+                f"embedder: {_checks.shown(embedder)} has no name, embed_documents and embed_query; wrap an embedding "
+                "of LangChain in LangChainEmbedder, one of LlamaIndex in LlamaIndexEmbedder"
+            )
+        database = open_database(url)
+        made = None
+        if index is None:
+            from agent_session_core.search.embedded import EmbeddedIndex  # numpy, for those who search
+
+            made = EmbeddedIndex(database, embedder=embedder, analyzer=analyzer)
+        return cls(database, made, tenant=tenant, user_id=None, owner=True)
+
+    def __repr__(self) -> str:
+        bound = "" if self.user_id is None else f", user_id={self.user_id!r}"
+        return f"SessionStore({self._database.url!r}, tenant={self.tenant!r}{bound})"
+
+    @property
+    def tenant(self) -> str:
+        """The tenant the store is bound to."""
+        return self._scope.tenant
+
+    @property
+    def user_id(self) -> str | None:
+        """The user the store is bound to, or None where it is the application's own view."""
+        return self._scope.user_id
+
+    def for_user(self, user_id: str) -> SessionStore:
+        """The same store, bound to one user: sessions of others answer like ids that do not exist.
+
+        Raises:
+            InvalidInput: when the id cannot be used, or the store is bound to another user already.
+        """
+        scope = self._scoped(_checks.identifier(user_id, "user_id"))
+        return SessionStore(self._database, self._index, tenant=scope.tenant, user_id=scope.user_id, owner=False)
+
+    def session(
+        self,
+        session_id: str | None = None,
+        *,
+        user_id: str | None = None,
+        create: bool = True,
+        agent_id: str | None = None,
+        title: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Session:
+        """The session with this id, made if it is not there.
+
+        Args:
+            session_id: 1-512 characters, unique in the tenant; without one, a new id (UUIDv7) is made.
+            user_id: whose session it is.
+            create: False to find an existing session only.
+            agent_id: for a new session: the agent it is made for.
+            title: for a new session: what it is about.
+            metadata: for a new session: JSON values of the caller's.
+
+        Raises:
+            InvalidInput: naming the argument that cannot be used.
+            SessionNotFound: when it is not there and ``create`` is False, or the id is not to be had for this user.
+        """
+        scope, name, find, make = self._opening(session_id, user_id, create, agent_id, title, metadata)
+        row = self._database.read(find) or (self._database.write(make) if make is not None else None)
+        return self._handle(scope, name, row)
+
+    async def asession(
+        self,
+        session_id: str | None = None,
+        *,
+        user_id: str | None = None,
+        create: bool = True,
+        agent_id: str | None = None,
+        title: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Session:
+        """As :meth:`session`."""
+        scope, name, find, make = self._opening(session_id, user_id, create, agent_id, title, metadata)
+        row = await self._database.aread(find) or (await self._database.awrite(make) if make is not None else None)
+        return self._handle(scope, name, row)
+
+    def sessions(
+        self,
+        *,
+        user_id: str | None = None,
+        status: Status | Sequence[Status] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        text: str | None = None,
+        before: str | None = None,
+        limit: int = 50,
+    ) -> Page[Session]:
+        """A page of sessions, the one that changed last first.
+
+        Args:
+            user_id: only this user's.
+            status: only those with this status, or one of these.
+            metadata: only those whose metadata has all of these keys with these values.
+            text: only those whose title or id holds this text, in any case of letters.
+            before: the ``next_cursor`` of the page before.
+            limit: 1 to 1,000.
+
+        Raises:
+            InvalidInput: naming the argument that cannot be used.
+        """
+        work, scope, limit = self._listing(user_id, status, metadata, text, before, limit)
+        return self._page(self._database.read(work), scope, limit)
+
+    async def asessions(
+        self,
+        *,
+        user_id: str | None = None,
+        status: Status | Sequence[Status] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        text: str | None = None,
+        before: str | None = None,
+        limit: int = 50,
+    ) -> Page[Session]:
+        """As :meth:`sessions`."""
+        work, scope, limit = self._listing(user_id, status, metadata, text, before, limit)
+        return self._page(await self._database.aread(work), scope, limit)
+
+    def close(self) -> None:
+        """Close what :meth:`open` opened; the stores made by :meth:`for_user` close nothing. Closing twice is fine."""
+        if self._owner:
+            self._database.close()
+
+    async def aclose(self) -> None:
+        """As :meth:`close`."""
+        if self._owner:
+            await self._database.aclose()
+
+    def __enter__(self) -> SessionStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> SessionStore:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _scoped(self, user_id: str | None) -> sql.Scope:
+        """The scope of a call that may name a user: a bound store never leaves its own."""
+        if user_id is None:
+            return self._scope
+        _checks.identifier(user_id, "user_id")
+        if self._scope.user_id is not None and user_id != self._scope.user_id:
+            raise InvalidInput(
+                f"user_id: {_checks.shown(user_id)} is not the user this store is bound to; leave it out, or use the "
+                "store that for_user() was called on"
+            )
+        return replace(self._scope, user_id=user_id)
+
+    def _opening(
+        self,
+        session_id: str | None,
+        user_id: str | None,
+        create: bool,
+        agent_id: str | None,
+        title: str | None,
+        metadata: Mapping[str, Any] | None,
+    ) -> tuple[sql.Scope, str, Any, Any]:
+        scope = self._scoped(user_id)
+        if session_id is None and not create:
+            raise InvalidInput("session_id: None names no session; give its id, or leave create=False out")
+        name = new_id() if session_id is None else _checks.identifier(session_id, "session_id")
+        at = to_microseconds(now())
+        values = {
+            "agent_id": _checks.optional_identifier(agent_id, "agent_id"),
+            "title": _checks.title(title),
+            "metadata": _checks.json_object(metadata, "metadata"),
+            "created_at": at,
+            "updated_at": at,
+        }
+        find = partial(sql.find, scope=scope, name=name)
+        return scope, name, find, partial(_made, scope=scope, name=name, values=values) if create else None
+
+    def _handle(self, scope: sql.Scope, name: str, row: sql.SessionRow | None) -> Session:
+        if row is None:
+            raise SessionNotFound(
+                f"session_id: {_checks.shown(name)} is not found; check the id, or choose another for a new session"
+            )
+        key = Key(row.id, scope.tenant, row.user_id, name)
+        return Session(self, key, from_microseconds(row.created_at))
+
+    def _listing(
+        self,
+        user_id: str | None,
+        status: Status | Sequence[Status] | None,
+        metadata: Mapping[str, Any] | None,
+        text: str | None,
+        before: str | None,
+        limit: int,
+    ) -> tuple[Any, sql.Scope, int]:
+        scope = self._scoped(user_id)
+        statuses = (status,) if isinstance(status, str) else status
+        limit = _checks.whole(limit, "limit", most=1_000)
+        _checks.json_object(metadata, "metadata")
+        work = partial(
+            sql.page,
+            scope=scope,
+            statuses=None if statuses is None else tuple(_checks.one_of(s, "status", STATUSES) for s in statuses),
+            text=None if text is None else _checks.identifier(text, "text"),
+            metadata=metadata or {},
+            before=None if before is None else from_cursor(before),
+            limit=limit + 1,
+        )
+        return work, scope, limit
+
+    def _page(self, rows: list[sql.SessionRow], scope: sql.Scope, limit: int) -> Page[Session]:
+        shown = rows[:limit]
+        cursor = to_cursor(shown[-1].updated_at, shown[-1].id) if len(rows) > limit else None
+        return Page(tuple(self._handle(scope, row.session_id, row) for row in shown), cursor)
+
+    def _required_index(self) -> EmbeddedIndex:
+        if self._index is None:
+            raise IndexUnavailable("index: the store was opened with index='off'; open it without to search")
+        return self._index
+
+    def _confirmed(self, receipt: ErasureReceipt) -> ErasureReceipt:
+        """The receipt, complete where the index has forgotten what was erased."""
+        if self._index is not None:
+            self._index.drain()
+        return replace(receipt, complete=True)
+
+
+def _made(conn: Connection, scope: sql.Scope, name: str, values: Mapping[str, Any]) -> sql.SessionRow | None:
+    sql.create(conn, scope, name, values)
+    return sql.find(conn, scope, name)
