@@ -1,0 +1,78 @@
+"""What a search can be asked for, and how a call narrows what was settled before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+
+from agent_session_core import InvalidInput
+
+if TYPE_CHECKING:
+    from agent_session_core import Role
+
+__all__ = ["GroupBy", "Mode", "OnOutage", "SearchOptions", "narrowed"]
+
+Mode: TypeAlias = Literal["hybrid", "keyword", "semantic"]
+GroupBy: TypeAlias = Literal["message", "session"]
+OnOutage: TypeAlias = Literal["raise", "keyword"]
+
+
+class SearchOptions(TypedDict, total=False):
+    """The options of one search; see :class:`~langchain_sessions.SessionRetriever` for what each means."""
+
+    k: int
+    user_id: str | None
+    session_ids: Sequence[str] | None
+    exclude_session_ids: Sequence[str] | None
+    roles: Sequence[Role] | None
+    filter: Mapping[str, Any] | None
+    since: datetime | None
+    until: datetime | None
+    min_score: float
+    mode: Mode
+    group_by: GroupBy
+    neighbours: int
+    author: str | None
+    archived: bool | None
+    recency: float
+    wait: bool
+    on_outage: OnOutage
+
+
+_SEARCH_NAMES = {"k": "limit", "filter": "metadata"}
+_KNOWN = SearchOptions.__optional_keys__
+
+
+def narrowed(settled: SearchOptions, called: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments for ``store.search``: what is settled, with what one call asks for.
+
+    A call can narrow whose and which sessions are searched, and the filter; it cannot widen them. What else it names
+    takes the place of what is settled.
+
+    Raises:
+        InvalidInput: for an option that is not known, or another user or filter value than the one settled.
+    """
+    unknown = called.keys() - _KNOWN
+    if unknown:
+        raise InvalidInput(f"{min(unknown)}: not an option of a search; use some of {', '.join(sorted(_KNOWN))}")
+    options: dict[str, Any] = {**settled, **called}
+    owner = settled.get("user_id")
+    if owner is not None and called.get("user_id", owner) != owner:
+        raise InvalidInput("user_id: not the user this retriever is bound to; leave it out")
+    within, asked = settled.get("session_ids"), called.get("session_ids")
+    if within is not None:
+        options["session_ids"] = [id_ for id_ in within if asked is None or id_ in set(asked)]
+    options["exclude_session_ids"] = [
+        *(settled.get("exclude_session_ids") or ()),
+        *(called.get("exclude_session_ids") or ()),
+    ] or None
+    options["filter"] = _both(settled.get("filter") or {}, called.get("filter") or {}) or None
+    return {_SEARCH_NAMES.get(name, name): value for name, value in options.items()}
+
+
+def _both(settled: Mapping[str, Any], called: Mapping[str, Any]) -> dict[str, Any]:
+    for key in settled.keys() & called.keys():
+        if settled[key] != called[key]:
+            raise InvalidInput(f"filter: {key!r:.60} is settled to another value; leave it out of the call")
+    return {**called, **settled}
