@@ -87,7 +87,7 @@ def from_microseconds(microseconds: int, utc_offset: int = 0) -> datetime:
     if utc_offset:
         zone = timezone(timedelta(seconds=utc_offset))
         return (_EPOCH + timedelta(microseconds=microseconds)).astimezone(zone)
-    return _EPOCH + timedelta(microseconds=microseconds)
+    return _EPOCH + timedelta(0, 0, microseconds)
 
 
 def now() -> datetime:
@@ -105,12 +105,13 @@ def to_row(message: Message, *, at: int, id: str | None = None) -> StoredMessage
         raise InvalidInput(
             f"messages: expected a Message, got {type(message).__name__} {_checks.shown(message)}; use Message.user(...)"
         )
-    text, exact = message.text, {}
+    exact: dict[str, str] = {}
+    text = message.text
     if not text.isascii() or "\x00" in text:
         text = _fitting(text, "text", exact)
-    name = _name(message.name, "name", exact)
-    call = _name(message.tool_call_id, "tool_call_id", exact)
-    author = _name(message.author, "author", exact)
+    name = message.name and _name(message.name, "name", exact)
+    call = message.tool_call_id and _name(message.tool_call_id, "tool_call_id", exact)
+    author = message.author and _name(message.author, "author", exact)
     payload: dict[str, Any] = {}
     parts = message.parts
     if len(parts) != 1 or type(parts[0]) is not TextPart or parts[0].text != message.text:
@@ -156,7 +157,7 @@ def from_row(row: Sequence[Any]) -> Message:
         CorruptRecord: when the row was not written by this package.
     """
     seq, run, id_, role, name, call, author, at, offset, text, payload, metadata, origin, origin_data = row
-    parts: tuple[Part, ...] = (TextPart(text),) if text else ()
+    parts: tuple[Part, ...] = _text_part(text) if text else ()
     usage = None
     try:
         if payload is not None:
@@ -165,7 +166,7 @@ def from_row(row: Sequence[Any]) -> Message:
             if exact is not None:
                 text = exact.get("text", text)
                 name, call, author = exact.get("name", name), exact.get("tool_call_id", call), exact.get("author", author)
-                parts = (TextPart(text),) if text else ()
+                parts = _text_part(text) if text else ()
             found = rest.get("parts")
             if found is not None:
                 parts = tuple([_part_from_json(part, text) for part in found])
@@ -196,14 +197,31 @@ def _setters() -> tuple[Callable[[Message, Any], None], ...]:
 
 
 _SETTERS = _setters()
+_new: Callable[[Any], Any] = object.__new__
+_set_part_text = vars(TextPart)["text"].__set__
 
 
 def _restored(*values: Any) -> Message:
     """A message of values that were checked when it was stored: half the time of the frozen record's own __init__."""
-    message = object.__new__(Message)
+    message: Message = _new(Message)
     for setter, value in zip(_SETTERS, values):  # noqa: B905  # both are the record's fields; strict= costs a fifth
         setter(message, value)
     return message
+
+
+def _text_part(text: str) -> tuple[TextPart]:
+    """The parts of a message that is nothing but text."""
+    part = _new(TextPart)
+    _set_part_text(part, text)
+    return (part,)
+
+
+def as_stored(row: StoredMessage, message: Message, seq: int, run: int) -> Message:
+    """What a read of the new ``row`` of ``message`` would give, without decoding it where nothing was encoded."""
+    if row.payload is not None or row.metadata is not None or row.origin is not None or row.utc_offset:
+        return from_row((seq, run, *row))
+    id_, role, name, call, author, at = row[:6]
+    return _restored(role, row.text, message.parts, id_, name, call, author, from_microseconds(at), None, {}, None, seq, run)
 
 
 def same_content(row: StoredMessage, stored: Sequence[Any], *, with_time: bool) -> bool:

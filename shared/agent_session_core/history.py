@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from agent_session_core import _checks
 from agent_session_core.content import (
     StoredMessage,
+    as_stored,
     from_row,
     new_id,
     now,
@@ -23,6 +24,7 @@ from agent_session_core.errors import InvalidInput, MessageConflict, SessionNotA
 from agent_session_core.models import Message
 from agent_session_core.sql import messages as sql
 from agent_session_core.sql.sessions import SessionRow, bump, get
+from agent_session_core.sql.statement import Row
 from agent_session_core.sql.tables import ARCHIVED, LIVE, REMOVED
 
 MAX_BATCH = 100_000
@@ -43,9 +45,8 @@ class Key:
         return {"session": self.session, "tenant": self.tenant, "owner": self.owner}
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A message on its way in: its columns, and what the caller said of its id and time."""
+class Draft(NamedTuple):
+    """A message on its way in: its columns, the message they were made of, and whether that brought an id."""
 
     row: StoredMessage
     message: Message
@@ -125,7 +126,7 @@ def append(conn: Connection, key: Key, given: Sequence[Draft], *, loose: bool) -
         MessageConflict: when an id is taken by another content (never with ``loose``).
         SessionNotFound, SessionNotActive: as :func:`require_active`.
     """
-    known: dict[str, Any] = {}
+    known: dict[str, Row] = {}
     if any(draft.has_id for draft in given):
         require_active(conn, key)
         known = sql.by_ids(conn, key.session, (draft.row.id for draft in given if draft.has_id))
@@ -134,44 +135,48 @@ def append(conn: Connection, key: Key, given: Sequence[Draft], *, loose: bool) -
         last, run, _ = take_numbers(conn, key, len(fresh))
         first = last - len(fresh) + 1
         if fresh:
-            sql.add(conn, key.session, run, first, fresh)
+            sql.add(conn, key.session, run, first, [draft.row for draft in fresh])
             sql.announce(conn, key.tenant, key.session, first, last)
     else:
         first, run = 0, 0
-    numbers = {row.id: seq for seq, row in enumerate(fresh, first)} if fresh else {}
-    return [from_row(row if not isinstance(row, StoredMessage) else (numbers[row.id], run, *row)) for row in answer]
+    numbers = {draft.row.id: seq for seq, draft in enumerate(fresh, first)}
+    return [
+        as_stored(said.row, said.message, numbers[said.row.id], run) if isinstance(said, Draft) else from_row(said)
+        for said in answer
+    ]
 
 
 def _without_repeats(
-    given: Sequence[Draft], known: Mapping[str, Any], *, loose: bool
-) -> tuple[list[StoredMessage], list[Any]]:
-    """What is to be stored, and for each message given the row that stands for it (stored, or to be)."""
-    fresh: list[StoredMessage] = []
-    answer: list[Any] = []
-    new: dict[str, StoredMessage] = {}
+    given: Sequence[Draft], known: Mapping[str, Row], *, loose: bool
+) -> tuple[list[Draft], list[Draft | Row]]:
+    """What is to be stored, and for each message given what stands for it: a stored row, or a draft to be stored."""
+    fresh: list[Draft] = []
+    answer: list[Draft | Row] = []
+    new: dict[str, Draft] = {}
     resent = True  # as long as everything so far was there already
     for draft in given:
         row = draft.row
-        stored = known.get(row.id) if draft.has_id else None
-        with_time = draft.message.created_at is not None
-        if stored is not None and (resent or not loose) and same_content(row, stored[2:], with_time=with_time):
-            answer.append(stored)
-            continue
-        twin = new.get(row.id)
-        if twin is not None and not loose and same_content(row, twin, with_time=with_time):
-            answer.append(twin)
-            continue
-        if stored is not None or twin is not None:
-            if not loose:
-                raise MessageConflict(
-                    f"id: {_checks.shown(row.id)} is taken by a message with other content; give it another id, "
-                    "or none to have one made"
-                )
-            row = row._replace(id=new_id())
+        if draft.has_id:
+            with_time = draft.message.created_at is not None
+            stored, twin = known.get(row.id), new.get(row.id)
+            if stored is not None and (resent or not loose) and same_content(row, stored[2:], with_time=with_time):
+                answer.append(stored)
+                continue
+            if twin is not None and not loose and same_content(row, twin.row, with_time=with_time):
+                answer.append(twin)
+                continue
+            if stored is not None or twin is not None:
+                if not loose:
+                    raise MessageConflict(
+                        f"id: {_checks.shown(row.id)} is taken by a message with other content; give it another id, "
+                        "or none to have one made"
+                    )
+                draft = Draft(row._replace(id=new_id()), draft.message, has_id=False)
+            else:
+                new[row.id] = draft
         resent = False
-        new[row.id] = row
-        fresh.append(row)
-        answer.append(row)
+        fresh.append(draft)
+        answer.append(draft)
     return fresh, answer
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, false, func, literal, not_, or_, select, true
+from sqlalchemy.sql.selectable import NamedFromClause
 
 from agent_session_core.filters import And, Compare, Filter, Not, Or, checked, compares
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sqlalchemy.sql.selectable import NamedFromClause
 
 __all__ = ["prepare", "sqlite_condition", "sqlite_one_of"]
 
@@ -40,7 +37,7 @@ def sqlite_condition(condition: Filter, document: ColumnElement[str]) -> ColumnE
     return _condition(checked(condition), document)
 
 
-def sqlite_one_of(column: ColumnElement[Any], values: Sequence[str]) -> ColumnElement[bool]:
+def sqlite_one_of(column: ColumnElement[Any], values: Sequence[str] | Sequence[int]) -> ColumnElement[bool]:
     """``column`` is one of ``values``: one bound parameter, however many there are."""
     given = _each(literal(json.dumps(list(values))))
     return column.in_(select(given.c.value))

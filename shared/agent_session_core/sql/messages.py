@@ -15,12 +15,8 @@ from agent_session_core.sql.tables import ARCHIVED, LIVE, REMOVED, messages, out
 
 _m = messages.c
 _READ = [_m.seq, _m.run, *(_m[name] for name in COLUMNS)]  # what content.from_row takes
-_INSERT = Statement(
-    insert(messages).values(
-        {"session": bindparam("session"), "seq": bindparam("seq"), "run": bindparam("run")}
-        | {name: bindparam(name) for name in COLUMNS}
-    )
-)
+_INSERTED = ("session", "seq", "run", *COLUMNS)
+_INSERT = Statement(insert(messages).values({name: bindparam(name) for name in _INSERTED}))
 _ANNOUNCE = Statement(
     insert(outbox).values(
         tenant=bindparam("tenant"),
@@ -39,13 +35,7 @@ _OF_SESSION = (
 
 def add(conn: Connection, session: int, run: int, first_seq: int, rows: Sequence[StoredMessage]) -> None:
     """Insert ``rows`` with the numbers from ``first_seq`` on."""
-    values = [
-        {"session": session, "run": run, "seq": seq, **row._asdict()} for seq, row in enumerate(rows, first_seq)
-    ]
-    if len(values) == 1:
-        _INSERT.run(conn, values[0])
-    else:
-        _INSERT.run_many(conn, values)
+    _INSERT.run_many(conn, _INSERTED, [(session, seq, run, *row) for seq, row in enumerate(rows, first_seq)])
 
 
 def announce(conn: Connection, tenant: str, session: int, first_seq: int, last_seq: int) -> None:

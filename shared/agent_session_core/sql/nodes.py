@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 from sqlalchemy.dialects import sqlite
 
-from agent_session_core.filters import compares
+from agent_session_core.filters import Filter, compares
 from agent_session_core.sql.filters import prepare, sqlite_condition, sqlite_one_of
 from agent_session_core.sql.tables import node_collections, nodes
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from agent_session_core.filters import Filter
 
 DOCUMENT_KEYS = ("ref_doc_id", "doc_id", "document_id")
 """Keys under which a filter finds a node's document, unless the node's own metadata has them."""

@@ -7,6 +7,7 @@ out its results. Values are bound as they are given: integers, strings and bytes
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from sqlalchemy import ClauseElement, Connection
@@ -31,14 +32,20 @@ class Statement:
         cursor.close()
         return count
 
-    def run_many(self, conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Run it once for each of ``rows``, in one call of the driver."""
-        text, names, defaults = self._compile(conn)
+    def run_many(self, conn: Connection, names: Sequence[str], rows: Sequence[Row]) -> None:
+        """Run it once for each of ``rows``, whose values are in the order of ``names``, in one call of the driver."""
+        text, order, _ = self._compile(conn)
+        many: Sequence[Any] = rows
+        if order is None:
+            many = [dict(zip(names, row, strict=True)) for row in rows]
+        elif order != tuple(names):
+            pick = itemgetter(*map(names.index, order))
+            many = [pick(row) for row in rows]
         cursor = _driver(conn).cursor()
-        many: list[Any] = [{**defaults, **row} for row in rows]
-        if names is not None:
-            many = [tuple([row[name] for name in names]) for row in many]
-        cursor.executemany(text, many)
+        if len(many) == 1:
+            cursor.execute(text, many[0])
+        else:
+            cursor.executemany(text, many)
         cursor.close()
 
     def one(self, conn: Connection, params: Mapping[str, Any]) -> Row | None:
@@ -55,7 +62,7 @@ class Statement:
 
     def _execute(self, conn: Connection, params: Mapping[str, Any]) -> DBAPICursor:
         text, names, defaults = self._compile(conn)
-        values: Any = {**defaults, **params}
+        values: Any = {**defaults, **params} if defaults else params
         if names is not None:
             values = tuple([values[name] for name in names])
         cursor = _driver(conn).cursor()

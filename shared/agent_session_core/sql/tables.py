@@ -107,7 +107,7 @@ outbox = Table(
 )
 """What the index must look at again: messages ``first_seq`` to ``last_seq`` of a session changed (came, went or were
 edited). The indexer reads how they stand now, so applying a row twice, or late, changes nothing. A session that is
-no longer there is to be forgotten whole. A row is not looked at before ``leased_until``; ``error`` says why it waits."""
+no longer there is to be forgotten whole. A row waits for ``leased_until``; ``error`` says why."""
 
 index_info = Table(
     "index_info",
