@@ -21,14 +21,12 @@ Keys and values are data: no character has a meaning of its own. Backends compil
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import Any, TypeAlias, Union
 
 from agent_session_core._checks import shown
 from agent_session_core.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 __all__ = ["OPERATORS", "And", "Compare", "Filter", "Not", "Or", "checked", "compares", "matches"]
 
