@@ -17,6 +17,7 @@ MAX_SEARCH = 10 * MAX_ELEMENT
 
 _TOKEN = re.compile(r'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*("?)', re.DOTALL)  # a bracket, or a string and its end
 _START = re.compile(r"[^\s,]")
+_WORD_END = re.compile(r"[,\]]")
 _BEGINNING = re.compile(r',\s*(?=\{\s*"(?:title|id|conversation_id|create_time|mapping)"\s*:)')
 
 
@@ -79,6 +80,8 @@ class _Buffer:
         Raises:
             _Incomplete: when the file ends before, or the element is too long.
         """
+        if self.text[self.position] not in '[{"':
+            return self._end_of_word()
         depth, at = 0, self.position
         while True:
             match = _TOKEN.search(self.text, at)
@@ -89,7 +92,7 @@ class _Buffer:
                 if len(self.text) - self.position > MAX_ELEMENT:
                     raise _Incomplete(f"longer than {MAX_ELEMENT:,} characters")
                 if not self._more():
-                    raise _Incomplete("the file ends in the middle of it")
+                    raise _Incomplete(f"has no end{self._first_error()}")
                 at -= moved - self.position
                 continue
             at = match.end()
@@ -99,6 +102,23 @@ class _Buffer:
                 depth -= 1
             if depth <= 0:
                 return at
+
+    def _first_error(self) -> str:
+        """What JSON's own reader objects to in the text that is left."""
+        try:
+            json.loads(self.text[self.position :])
+        except json.JSONDecodeError as error:
+            return f": {error.msg} at character {error.pos + 1} of it"
+        except (ValueError, RecursionError):
+            pass
+        return ""
+
+    def _end_of_word(self) -> int:
+        """Where the number, or whatever begins as no string, list or object does, ends."""
+        while not (match := _WORD_END.search(self.text, self.position)):
+            if len(self.text) - self.position > MAX_ELEMENT or not self._more():
+                return len(self.text)
+        return match.start()
 
     def skip_to_conversation(self) -> bool:
         """Move on to the next conversation; whether there is one."""
@@ -111,9 +131,9 @@ class _Buffer:
                     return False
             self.position = match.end()
             try:
-                text = self.text[self.position : self.end_of_element()]
-                budget -= len(text)
-                element = json.loads(text)
+                end = self.end_of_element()  # moves the window, so it comes first
+                budget -= end - self.position
+                element = json.loads(self.text[self.position : end])
             except _Incomplete:
                 budget -= MAX_ELEMENT
             except (ValueError, RecursionError):
