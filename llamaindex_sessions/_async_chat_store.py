@@ -1,0 +1,157 @@
+"""A chat store of LlamaIndex with active and archived messages, for ``Memory.from_defaults(chat_store=...)``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent_session_core import SessionNotFound
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
+
+from llamaindex_sessions._messages import message_to_record
+from llamaindex_sessions._opening import StoreBacked
+from llamaindex_sessions._reading import asessions_of, read_all, read_one, seqs_at
+
+__all__ = ["AsyncSessionChatStore"]
+
+
+class AsyncSessionChatStore(StoreBacked, AsyncDBChatStore):
+    """Chat histories in a session store, with a status for each message; a key is a session id.
+
+    Every method is one transaction. Archived messages have left the history that a model is shown, and stay readable
+    and searchable. What is deleted is taken back from both; only deleting the session itself erases it.
+
+    Args:
+        store: an open store, which stays the caller's to close.
+        url: a database to open in its place; :meth:`close` closes it.
+        user_id: whose sessions these are: sessions of others answer like keys that do not exist.
+
+    Raises:
+        InvalidInput: unless exactly one of ``store`` and ``url`` is given.
+        StorageUnavailable: when the database cannot be opened; from every method, when it cannot be reached.
+    """
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name by which LlamaIndex tells components apart."""
+        return "AsyncSessionChatStore"
+
+    async def get_messages(
+        self,
+        key: str,
+        status: MessageStatus | None = MessageStatus.ACTIVE,
+        limit: int | None = None,
+        offset: int | None = None,
+    ) -> list[ChatMessage]:
+        """The messages of ``key`` with this status (None: with any), oldest first; empty for a key that is not there.
+
+        A cut inside a turn reaches back, so that no tool's result stands without its call.
+
+        Raises:
+            InvalidInput: for a negative limit or offset.
+        """
+        if limit == 0:
+            return []
+        try:
+            session = await self._store.asession(key, create=False)
+            return read_all(await session.amessages(archived=_archived(status), offset=offset or 0, limit=limit))
+        except SessionNotFound:
+            return []
+
+    async def count_messages(self, key: str, status: MessageStatus | None = MessageStatus.ACTIVE) -> int:
+        """How many messages ``key`` has with this status (None: with any); 0 for a key that is not there."""
+        try:
+            return await (await self._store.asession(key, create=False)).acount(archived=_archived(status))
+        except SessionNotFound:
+            return 0
+
+    async def add_message(self, key: str, message: ChatMessage, status: MessageStatus = MessageStatus.ACTIVE) -> None:
+        """Add a message at the end of the history of ``key``.
+
+        Raises:
+            InvalidInput: naming what cannot be stored.
+            SessionNotFound: when the key is another user's.
+            SessionNotActive: when the session is closed, expired or archived.
+        """
+        await self.add_messages(key, [message], status)
+
+    async def add_messages(
+        self, key: str, messages: Sequence[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
+    ) -> None:
+        """Add messages at the end of the history of ``key``, all or none. No messages change nothing.
+
+        Raises:
+            InvalidInput, SessionNotFound, SessionNotActive: as :meth:`add_message`.
+        """
+        records = [message_to_record(message) for message in messages]
+        if records:
+            session = await self._store.asession(key)
+            if status == MessageStatus.ACTIVE:
+                await session.aappend(records, ids="loose")
+            else:
+                await session.aappend(records, ids="loose", archived=True)
+
+    async def set_messages(
+        self, key: str, messages: Sequence[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
+    ) -> None:
+        """Make the messages of ``key`` with this status equal to ``messages``, in one step.
+
+        Those of the other status stay, and so does the beginning that is equal.
+
+        Raises:
+            InvalidInput, SessionNotFound, SessionNotActive: as :meth:`add_message`.
+        """
+        records = [message_to_record(message) for message in messages]
+        try:
+            session = await self._store.asession(key, create=bool(records))
+            if status == MessageStatus.ACTIVE:
+                await session.areplace(records)
+            else:
+                await session.areplace(records, archived=True)
+        except SessionNotFound:
+            if records:
+                raise
+
+    async def delete_message(self, key: str, idx: int) -> ChatMessage | None:
+        """Take back the active message at place ``idx`` (from 0; -1 is the last), and return it; None if there is none."""
+        try:
+            session = await self._store.asession(key, create=False)
+            if idx < -1:
+                return read_one(await session.aremove(seqs=seqs_at(await session.amessages(), idx)))
+            return read_one(await (session.aremove(index=idx) if idx >= 0 else session.aremove(last=1)))
+        except SessionNotFound:
+            return None
+
+    async def delete_messages(self, key: str, status: MessageStatus | None = None) -> None:
+        """Take back the messages of ``key`` with this status (None: with any)."""
+        try:
+            await (await self._store.asession(key, create=False)).aremove(archived=_archived(status))
+        except SessionNotFound:
+            return
+
+    async def delete_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
+        """Take back the ``n`` oldest active messages and return them; none for an ``n`` below 1."""
+        if n < 1:
+            return []
+        try:
+            return read_all(await (await self._store.asession(key, create=False)).aremove(first=n))
+        except SessionNotFound:
+            return []
+
+    async def archive_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
+        """Archive the ``n`` oldest active messages and return them; none for an ``n`` below 1."""
+        if n < 1:
+            return []
+        try:
+            return read_all(await (await self._store.asession(key, create=False)).aset_aside(first=n))
+        except SessionNotFound:
+            return []
+
+    async def get_keys(self) -> list[str]:
+        """The keys with messages of any status, the one that changed last first."""
+        return [session.id async for session in asessions_of(self._store) if await session.acount(archived=None)]
+
+
+def _archived(status: MessageStatus | None) -> bool | None:
+    """The store's word for a status: None is both."""
+    return None if status is None else status == MessageStatus.ARCHIVED
