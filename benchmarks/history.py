@@ -196,8 +196,13 @@ def main() -> None:
             print(f"{size:,} messages: times of the floor, its time, and what the store is held to")
             print(f"  {'':22}{'store':>7}{'langchain':>11}{'llamaindex':>12}{'floor':>12}{'at most':>9}")
             for task, seconds in table.items():
-                cells = [f"{seconds[n] / seconds['floor']:.2f}" if n in seconds else "-" for n in ("ours", "langchain", "llamaindex")]
-                print(f"  {task:22}{cells[0]:>7}{cells[1]:>11}{cells[2]:>12}{seconds['floor'] * 1e6:>9.0f} us{AT_MOST[task]:>9.2f}")
+                cells = [
+                    f"{seconds[n] / seconds['floor']:.2f}" if n in seconds else "-"
+                    for n in ("ours", "langchain", "llamaindex")
+                ]
+                print(
+                    f"  {task:22}{cells[0]:>7}{cells[1]:>11}{cells[2]:>12}{seconds['floor'] * 1e6:>9.0f} us{AT_MOST[task]:>9.2f}"
+                )
             contenders[1].store.close()
 
 

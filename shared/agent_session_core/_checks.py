@@ -37,9 +37,13 @@ def identifier(value: object, argument: str) -> str:
     if not isinstance(value, str):
         raise InvalidInput(f"{argument}: expected a string, got {type(value).__name__} {shown(value)}; use str(...)")
     if not value:
-        raise InvalidInput(f"{argument}: an empty string is no id; leave the argument out or give 1-{MAX_ID} characters")
+        raise InvalidInput(
+            f"{argument}: an empty string is no id; leave the argument out or give 1-{MAX_ID} characters"
+        )
     if len(value) > MAX_ID:
-        raise InvalidInput(f"{argument}: {len(value)} characters ({shown(value)}); shorten it to {MAX_ID}, by a hash for one")
+        raise InvalidInput(
+            f"{argument}: {len(value)} characters ({shown(value)}); shorten it to {MAX_ID}, by a hash for one"
+        )
     if value.isascii() and value.isprintable():
         return value
     if _CONTROL.search(value):
@@ -94,7 +98,9 @@ def moment(value: object, argument: str) -> datetime:
     if not isinstance(value, datetime):
         raise InvalidInput(f"{argument}: expected a datetime, got {type(value).__name__} {shown(value)}")
     if value.utcoffset() is None:
-        raise InvalidInput(f"{argument}: {shown(value)} has no time zone; give it one, by .replace(tzinfo=timezone.utc) for UTC")
+        raise InvalidInput(
+            f"{argument}: {shown(value)} has no time zone; give it one, by .replace(tzinfo=timezone.utc) for UTC"
+        )
     return value
 
 

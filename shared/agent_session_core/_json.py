@@ -53,7 +53,9 @@ def decode(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise CorruptRecord(f"stored JSON {len(text)} characters long cannot be read ({error}); restore it from a backup") from error
+        raise CorruptRecord(
+            f"stored JSON {len(text)} characters long cannot be read ({error}); restore it from a backup"
+        ) from error
 
 
 def _depth(value: Any) -> int:

@@ -87,7 +87,9 @@ def require(conn: Connection, key: Key) -> SessionRow:
     """
     row = get(conn, key.params())
     if row is None:
-        raise SessionNotFound(f"session {_checks.shown(key.name)}: not found; it was deleted, make it anew with store.session()")
+        raise SessionNotFound(
+            f"session {_checks.shown(key.name)}: not found; it was deleted, make it anew with store.session()"
+        )
     return row
 
 
@@ -101,7 +103,8 @@ def require_active(conn: Connection, key: Key) -> SessionRow:
     row = require(conn, key)
     if row.status != "active":
         raise SessionNotActive(
-            f"session {_checks.shown(key.name)}: it is {row.status} and can only be read; restore() makes it active again"
+            f"session {_checks.shown(key.name)}: it is {row.status} and can only be read; "
+            "restore() makes it active again"
         )
     return row
 
@@ -190,8 +193,10 @@ def replace(conn: Connection, key: Key, given: Sequence[Draft]) -> list[Message]
         SessionNotFound, SessionNotActive: as :func:`require_active`.
     """
     session = require_active(conn, key)
-    live = sql.view(False, None).statement(newest_first=False, limited=False, after=False).all(
-        conn, key.params() | {"below": sql.END}
+    live = (
+        sql.view(False, None)
+        .statement(newest_first=False, limited=False, after=False)
+        .all(conn, key.params() | {"below": sql.END})
     )
     taken_back = sql.taken_back_last(conn, key.session, session.run, session.revision)
     returning = {row[0] for row in taken_back}
@@ -235,7 +240,9 @@ def take(conn: Connection, key: Key, selected: Selection, *, into: int) -> list[
     newest_first = selected.last is not None
     amount = {
         "offset": selected.index or 0,
-        "limit": next(n for n in (selected.first, selected.last, 1 if selected.index is not None else sql.END) if n is not None),
+        "limit": next(
+            n for n in (selected.first, selected.last, 1 if selected.index is not None else sql.END) if n is not None
+        ),
     }
     rows = view.statement(newest_first=newest_first, limited=True, after=False).all(
         conn, key.params() | {"below": sql.END} | amount
@@ -256,8 +263,10 @@ def pop_turn(conn: Connection, key: Key) -> list[Message]:
     start = sql.last_of_role(conn, key.params(), "user")
     if start is None:
         return []
-    rows = sql.view(False, None).statement(newest_first=False, limited=False, after=True).all(
-        conn, key.params() | {"below": sql.END, "after": start - 1}
+    rows = (
+        sql.view(False, None)
+        .statement(newest_first=False, limited=False, after=True)
+        .all(conn, key.params() | {"below": sql.END, "after": start - 1})
     )
     return _marked(conn, key, rows, REMOVED)
 

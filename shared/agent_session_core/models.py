@@ -120,9 +120,7 @@ class ToolResultPart:
     is_error: bool = False
 
 
-Part: TypeAlias = (
-    TextPart | ImagePart | AudioPart | FilePart | DataPart | ReasoningPart | ToolCallPart | ToolResultPart
-)
+Part: TypeAlias = TextPart | ImagePart | AudioPart | FilePart | DataPart | ReasoningPart | ToolCallPart | ToolResultPart
 
 
 @dataclass(frozen=True, slots=True)

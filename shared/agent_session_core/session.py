@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from sqlalchemy import Connection
 
@@ -16,10 +16,8 @@ from agent_session_core.models import ROLES, ErasureReceipt, Message, Role, Sess
 from agent_session_core.reading import Reading, read
 from agent_session_core.sql import messages as sql
 from agent_session_core.sql import sessions as sql_sessions
+from agent_session_core.sql.engine import Database
 from agent_session_core.sql.tables import ARCHIVED, REMOVED
-
-if TYPE_CHECKING:
-    from agent_session_core.store import SessionStore
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[Connection], T]
@@ -36,18 +34,22 @@ class Session:
     ``await session.arecord()``.
     """
 
-    __slots__ = ("_created_at", "_key", "_store")
+    __slots__ = ("_confirmed", "_created_at", "_database", "_key")
 
-    def __init__(self, store: SessionStore, key: Key, created_at: datetime) -> None:
-        self._store = store
+    def __init__(
+        self, database: Database, key: Key, created_at: datetime, confirmed: Callable[[ErasureReceipt], ErasureReceipt]
+    ) -> None:
+        """For the store; ``confirmed`` completes a receipt once the index has forgotten what was erased."""
+        self._database = database
         self._key = key
         self._created_at = created_at
+        self._confirmed = confirmed
 
     def __repr__(self) -> str:
         return f"Session({self.id!r}, user_id={self.user_id!r})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Session) and (self._key, self._store) == (other._key, other._store)
+        return isinstance(other, Session) and self._key == other._key and self._database is other._database
 
     def __hash__(self) -> int:
         return hash(self._key)
@@ -108,11 +110,11 @@ class Session:
         Raises:
             SessionNotFound: when it has been deleted.
         """
-        return self._store._database.read(self._record)
+        return self._database.read(self._record)
 
     async def arecord(self) -> SessionRecord:
         """As :meth:`record`."""
-        return await self._store._database.aread(self._record)
+        return await self._database.aread(self._record)
 
     def update(self, *, title: str | None = ..., metadata: Mapping[str, Any] | None = ...) -> None:  # type: ignore[assignment]  # ... is "as it is"
         """Give the session another title or other metadata (the whole of it); None takes them away.
@@ -122,11 +124,11 @@ class Session:
             SessionNotFound: when it has been deleted.
             SessionNotActive: when it is closed, expired or archived.
         """
-        self._store._database.write(self._update(title, metadata))
+        self._database.write(self._update(title, metadata))
 
     async def aupdate(self, *, title: str | None = ..., metadata: Mapping[str, Any] | None = ...) -> None:  # type: ignore[assignment]  # ... is "as it is"
         """As :meth:`update`."""
-        await self._store._database.awrite(self._update(title, metadata))
+        await self._database.awrite(self._update(title, metadata))
 
     def append(self, *messages: Message | Iterable[Message], ids: Ids = "strict") -> list[Message]:
         """Add messages at the end, all or none; once this returns they survive a power cut.
@@ -146,11 +148,11 @@ class Session:
             SessionNotFound: when the session has been deleted.
             SessionNotActive: when it is closed, expired or archived.
         """
-        return self._store._database.write(self._append(messages, ids))
+        return self._database.write(self._append(messages, ids))
 
     async def aappend(self, *messages: Message | Iterable[Message], ids: Ids = "strict") -> list[Message]:
         """As :meth:`append`; cancelled, it stored all or nothing."""
-        return await self._store._database.awrite(self._append(messages, ids))
+        return await self._database.awrite(self._append(messages, ids))
 
     def messages(
         self,
@@ -181,7 +183,7 @@ class Session:
             InvalidInput: naming the argument that is out of range.
             SessionNotFound: when the session has been deleted.
         """
-        return self._store._database.read(self._messages(last, since, roles, run, archived, offset, limit))
+        return self._database.read(self._messages(last, since, roles, run, archived, offset, limit))
 
     async def amessages(
         self,
@@ -195,15 +197,15 @@ class Session:
         limit: int | None = None,
     ) -> list[Message]:
         """As :meth:`messages`."""
-        return await self._store._database.aread(self._messages(last, since, roles, run, archived, offset, limit))
+        return await self._database.aread(self._messages(last, since, roles, run, archived, offset, limit))
 
     def count(self, *, archived: bool | None = False) -> int:
         """How many messages the current run has: live ones, archived ones, or (None) both."""
-        return self._store._database.read(partial(_count, key=self._key, archived=archived))
+        return self._database.read(partial(_count, key=self._key, archived=archived))
 
     async def acount(self, *, archived: bool | None = False) -> int:
         """As :meth:`count`."""
-        return await self._store._database.aread(partial(_count, key=self._key, archived=archived))
+        return await self._database.aread(partial(_count, key=self._key, archived=archived))
 
     def replace(self, messages: Iterable[Message]) -> list[Message]:
         """Make the history equal to ``messages``, in one step.
@@ -216,11 +218,11 @@ class Session:
         Raises:
             InvalidInput, SessionNotFound, SessionNotActive: as :meth:`append`.
         """
-        return self._store._database.write(self._replace(messages))
+        return self._database.write(self._replace(messages))
 
     async def areplace(self, messages: Iterable[Message]) -> list[Message]:
         """As :meth:`replace`."""
-        return await self._store._database.awrite(self._replace(messages))
+        return await self._database.awrite(self._replace(messages))
 
     def remove(
         self,
@@ -231,7 +233,7 @@ class Session:
         seqs: Sequence[int] | None = None,
         archived: bool | None = False,
     ) -> list[Message]:
-        """Take messages of the current run back: all, or the first or last n, or the one at a place, or those with seqs.
+        """Take messages of the current run back: all, the first or last n, the one at a place, or those with seqs.
 
         They are no longer read or found; only erasure destroys them.
 
@@ -243,7 +245,7 @@ class Session:
             SessionNotFound: when the session has been deleted.
             SessionNotActive: when it is closed, expired or archived.
         """
-        return self._store._database.write(self._remove(first, last, index, seqs, archived))
+        return self._database.write(self._remove(first, last, index, seqs, archived))
 
     async def aremove(
         self,
@@ -255,7 +257,7 @@ class Session:
         archived: bool | None = False,
     ) -> list[Message]:
         """As :meth:`remove`."""
-        return await self._store._database.awrite(self._remove(first, last, index, seqs, archived))
+        return await self._database.awrite(self._remove(first, last, index, seqs, archived))
 
     def set_aside(self, *, first: int) -> list[Message]:
         """Move the ``first`` n live messages out of the live history; they stay readable (``archived=True``) and found.
@@ -266,11 +268,11 @@ class Session:
         Raises:
             InvalidInput, SessionNotFound, SessionNotActive: as :meth:`remove`.
         """
-        return self._store._database.write(self._set_aside(first))
+        return self._database.write(self._set_aside(first))
 
     async def aset_aside(self, *, first: int) -> list[Message]:
         """As :meth:`set_aside`."""
-        return await self._store._database.awrite(self._set_aside(first))
+        return await self._database.awrite(self._set_aside(first))
 
     def pop_turn(self) -> list[Message]:
         """Take back the last whole turn: the newest user message and all after it.
@@ -281,11 +283,11 @@ class Session:
         Raises:
             SessionNotFound, SessionNotActive: as :meth:`remove`.
         """
-        return self._store._database.write(partial(history.pop_turn, key=self._key))
+        return self._database.write(partial(history.pop_turn, key=self._key))
 
     async def apop_turn(self) -> list[Message]:
         """As :meth:`pop_turn`."""
-        return await self._store._database.awrite(partial(history.pop_turn, key=self._key))
+        return await self._database.awrite(partial(history.pop_turn, key=self._key))
 
     def delete(self) -> ErasureReceipt:
         """Delete the session with everything in it, from the index too.
@@ -293,12 +295,12 @@ class Session:
         Raises:
             SessionNotFound: when it has been deleted before.
         """
-        return self._store._confirmed(self._store._database.write(self._delete))
+        return self._confirmed(self._database.write(self._delete))
 
     async def adelete(self) -> ErasureReceipt:
         """As :meth:`delete`."""
-        receipt = await self._store._database.awrite(self._delete)
-        return await self._store._database.in_thread(partial(self._store._confirmed, receipt))
+        receipt = await self._database.awrite(self._delete)
+        return await self._database.in_thread(partial(self._confirmed, receipt))
 
     def _record(self, conn: Connection) -> SessionRecord:
         return history.require(conn, self._key).record()
@@ -359,7 +361,11 @@ class Session:
         seqs: Sequence[int] | None,
         archived: bool | None,
     ) -> Work[list[Message]]:
-        given = [name for name, value in (("first", first), ("last", last), ("index", index), ("seqs", seqs)) if value is not None]
+        given = [
+            name
+            for name, value in (("first", first), ("last", last), ("index", index), ("seqs", seqs))
+            if value is not None
+        ]
         if len(given) > 1:
             raise InvalidInput(f"{given[1]}: cannot go with {given[0]}; use one of them")
         selected = Selection(

@@ -15,7 +15,7 @@ from agent_session_core.content import from_microseconds, new_id, now, to_micros
 from agent_session_core.cursors import from_cursor, to_cursor
 from agent_session_core.errors import IndexUnavailable, InvalidInput, SessionNotFound
 from agent_session_core.history import Key
-from agent_session_core.models import STATUSES, ErasureReceipt, IndexReport, Page, SearchResults, Status
+from agent_session_core.models import STATUSES, ErasureReceipt, Page, Status
 from agent_session_core.ports import Embedder
 from agent_session_core.session import Session
 from agent_session_core.sql import sessions as sql
@@ -40,7 +40,9 @@ class SessionStore:
     anybody else's; one that is not is the application's own view of all its sessions.
     """
 
-    def __init__(self, database: Database, index: EmbeddedIndex | None, *, tenant: str, user_id: str | None, owner: bool) -> None:
+    def __init__(
+        self, database: Database, index: EmbeddedIndex | None, *, tenant: str, user_id: str | None, owner: bool
+    ) -> None:
         """For :meth:`open` and :meth:`for_user`; ``owner`` says whether closing the store closes the database."""
         self._database = database
         self._index = index
@@ -262,7 +264,7 @@ class SessionStore:
                 f"session_id: {_checks.shown(name)} is not found; check the id, or choose another for a new session"
             )
         key = Key(row.id, scope.tenant, row.user_id, name)
-        return Session(self, key, from_microseconds(row.created_at))
+        return Session(self._database, key, from_microseconds(row.created_at), self._confirmed)
 
     def _listing(
         self,

@@ -33,9 +33,7 @@ class CombiningWriter:
         url: the database's name in errors.
     """
 
-    def __init__(
-        self, writing: Callable[[], AbstractContextManager[Connection]], executor: Executor, url: str
-    ) -> None:
+    def __init__(self, writing: Callable[[], AbstractContextManager[Connection]], executor: Executor, url: str) -> None:
         self.lock = threading.RLock()
         self._writing = writing
         self._executor = executor
@@ -68,7 +66,7 @@ class CombiningWriter:
                 self._commit_some()
 
     def _commit_some(self) -> None:
-        batch = []
+        batch: list[tuple[Work, Future[Any]]] = []
         while self._queue and len(batch) < MOST_IN_A_COMMIT:
             work, answer = self._queue.popleft()
             if answer.set_running_or_notify_cancel():
@@ -102,20 +100,18 @@ def _told(error: BaseException, url: str) -> BaseException:
 
 def _commit(conn: Connection, works: list[Work]) -> list[tuple[Any, Exception | None]]:
     """Run ``works`` in one transaction; each one's result, or what it raised."""
-    driver = conn.connection.dbapi_connection
-    assert driver is not None
-    execute: Callable[[str], Any] = driver.execute  # type: ignore[attr-defined]  # sqlite3's own shortcut
+    driver: Any = conn.connection.dbapi_connection
+    execute: Callable[[str], Any] = driver.execute
     outcomes: list[tuple[Any, Exception | None]] = []
     execute("BEGIN IMMEDIATE")
     try:
         if len(works) == 1:
             outcomes.append((works[0](conn), None))
         else:
-            for work in works:
-                outcomes.append(_under_savepoint(conn, execute, work))
+            outcomes += [_under_savepoint(conn, execute, work) for work in works]
         execute("COMMIT")
     except BaseException:
-        if driver.in_transaction:  # type: ignore[attr-defined]  # SQLite ends it itself when the disk is full
+        if driver.in_transaction:  # SQLite ends it itself when the disk is full
             execute("ROLLBACK")
         raise
     finally:
@@ -128,7 +124,7 @@ def _under_savepoint(conn: Connection, execute: Callable[[str], Any], work: Work
     execute("SAVEPOINT request")
     try:
         result = work(conn)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is the caller's, and raised there
         execute("ROLLBACK TO request")  # fails, and with it the whole commit, where SQLite has ended the transaction
         execute("RELEASE request")
         return None, error

@@ -122,12 +122,7 @@ def count(conn: Connection, key: dict[str, Any], looked_at: View) -> int:
 
 def last_of_role(conn: Connection, key: dict[str, Any], role: str) -> int | None:
     """The seq of the newest live message of ``role`` in the current run."""
-    statement = (
-        select(_m.seq)
-        .where(view(False, None).where(), _m.role == role)
-        .order_by(_m.seq.desc())
-        .limit(1)
-    )
+    statement = select(_m.seq).where(view(False, None).where(), _m.role == role).order_by(_m.seq.desc()).limit(1)
     found = conn.execute(statement, key).scalar()
     return None if found is None else int(found)
 
@@ -153,7 +148,5 @@ def taken_back_last(conn: Connection, session: int, run: int, revision: int) -> 
 
 def with_calls(conn: Connection, session: int) -> list[Message]:
     """Messages with tool calls, whatever their state or run."""
-    statement = select(*_READ).where(
-        _m.session == session, _m.payload.contains('"tool_call"', autoescape=True)
-    )
+    statement = select(*_READ).where(_m.session == session, _m.payload.contains('"tool_call"', autoescape=True))
     return [from_row(tuple(row)) for row in conn.execute(statement)]

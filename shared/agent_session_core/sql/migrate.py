@@ -21,7 +21,8 @@ def is_current(conn: Connection, url: str) -> bool:
     revision = _revision(conn)
     if revision is not None and revision > HEAD:
         raise DatabaseTooNew(
-            f"{url}: its tables are of version {revision[:20]}, this package knows up to {HEAD}; update agent-session-core"
+            f"{url}: its tables are of version {revision[:20]}, this package knows up to {HEAD}; "
+            "update agent-session-core"
         )
     return revision == HEAD
 

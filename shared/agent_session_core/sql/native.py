@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -17,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from agent_session_core.errors import InvalidInput, StorageUnavailable
 from agent_session_core.sql.faults import translated
+from agent_session_core.sql.filelock import FileLock
 from agent_session_core.sql.sqlite import SqliteDatabase, prepare
 
 T = TypeVar("T")
@@ -139,12 +141,18 @@ class NativeDatabase:
         try:
             held = await asyncio.shield(acquiring)
         except asyncio.CancelledError:
-            acquiring.add_done_callback(lambda done: done.cancelled() or done.exception() or lock.release(done.result()))
+            acquiring.add_done_callback(partial(_let_go, lock))
             raise
         try:
             yield
         finally:
             lock.release(held)
+
+
+def _let_go(lock: FileLock, acquired: asyncio.Future[int | None]) -> None:
+    """Release a lock that came when nobody waited for it any more."""
+    if not acquired.cancelled() and acquired.exception() is None:
+        lock.release(acquired.result())
 
 
 async def _life(given: AsyncEngine | None, url: URL) -> AsyncIterator[AsyncEngine]:

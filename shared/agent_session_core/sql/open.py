@@ -23,7 +23,9 @@ def open_database(target: object) -> Database:
     if isinstance(target, AsyncEngine):
         url = _supported(target.url)
         if is_in_memory(url):
-            raise InvalidInput("url: an AsyncEngine of a database in memory cannot be shared with threads; open 'sqlite://'")
+            raise InvalidInput(
+                "url: an AsyncEngine of a database in memory cannot be shared with threads; open 'sqlite://'"
+            )
         return NativeDatabase(SqliteDatabase(make_engine(url.set(drivername="sqlite")), owned=True), url, engine=target)
     if isinstance(target, Engine):
         _supported(target.url)
@@ -41,14 +43,20 @@ def _parsed(target: object) -> URL:
     try:
         return make_url(target)
     except ArgumentError:
-        raise InvalidInput(f"url: {_without_password(target)} is no database URL; for a file write sqlite:///path/to/file.db") from None
+        raise InvalidInput(
+            f"url: {_without_password(target)} is no database URL; for a file write sqlite:///path/to/file.db"
+        ) from None
 
 
 def _supported(url: URL) -> URL:
     if url.get_backend_name() != "sqlite":
-        raise InvalidInput(f"url: {url.get_backend_name()!r:.40} databases are not supported; use sqlite:///path/to/file.db")
+        raise InvalidInput(
+            f"url: {url.get_backend_name()!r:.40} databases are not supported; use sqlite:///path/to/file.db"
+        )
     if url.get_driver_name() not in ("pysqlite", "aiosqlite"):
-        raise InvalidInput(f"url: the driver {url.get_driver_name()!r:.40} is not supported; use sqlite or sqlite+aiosqlite")
+        raise InvalidInput(
+            f"url: the driver {url.get_driver_name()!r:.40} is not supported; use sqlite or sqlite+aiosqlite"
+        )
     return url
 
 

@@ -1,4 +1,4 @@
-"""Statements about sessions: find, make, list, change and delete them. Each names the tenant, and the owner if known."""
+"""Statements about sessions: find, make, list, change and delete them. Each names the tenant."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from agent_session_core._json import decode
 from agent_session_core.content import from_microseconds
+from agent_session_core.filters import And, Compare
 from agent_session_core.models import SessionRecord
+from agent_session_core.sql.filters import sqlite_condition
 from agent_session_core.sql.statement import Statement
 from agent_session_core.sql.tables import messages, outbox, sessions
 
@@ -148,8 +150,14 @@ def page(
         statement = statement.where(sessions.c.status.in_(statuses))
     if text is not None:
         statement = statement.where(
-            or_(sessions.c.title.icontains(text, autoescape=True), sessions.c.session_id.icontains(text, autoescape=True))
+            or_(
+                sessions.c.title.icontains(text, autoescape=True),
+                sessions.c.session_id.icontains(text, autoescape=True),
+            )
         )
+    if metadata:
+        condition = And(tuple(Compare(key, "==", value) for key, value in metadata.items()))
+        statement = statement.where(sqlite_condition(condition, sessions.c.metadata))
     if before is not None:
         moment, number = before
         statement = statement.where(

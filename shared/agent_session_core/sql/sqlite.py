@@ -7,9 +7,11 @@ import contextvars
 import os
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Dialect, Engine, QueuePool, StaticPool, create_engine, event
@@ -22,6 +24,7 @@ from agent_session_core.sql.migrate import is_current, migrate
 
 T = TypeVar("T")
 
+THREAD_NAME = "agent-session-store"
 THREADS = 8
 """Threads that async callers share; SQLite on a local disk gains nothing from more."""
 WRITER_CACHE_KIB = 65_536
@@ -64,7 +67,7 @@ def make_engine(url: URL) -> Engine:
 
 def lock_path(url: URL) -> str | None:
     """The file beside the database on which its writers queue."""
-    return None if is_in_memory(url) else f"{os.path.abspath(str(url.database).removeprefix('file:'))}-lock"
+    return None if is_in_memory(url) else f"{Path(str(url.database).removeprefix('file:')).resolve()}-lock"
 
 
 class SqliteDatabase:
@@ -95,17 +98,20 @@ class SqliteDatabase:
     def _start(self) -> None:
         self._process = os.getpid()
         self._writing_connection: Connection | None = None
-        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="agent-session")
+        self._readers: deque[Connection] = deque()
+        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix=THREAD_NAME)
         self._writer = CombiningWriter(self._writing, self.threads, self.url)
 
     def _open(self) -> None:
         if sqlite3.sqlite_version_info < (3, 35):
-            raise StorageUnavailable(f"SQLite {sqlite3.sqlite_version} is too old; use a Python with SQLite 3.35 or newer")
+            raise StorageUnavailable(
+                f"SQLite {sqlite3.sqlite_version} is too old; use a Python with SQLite 3.35 or newer"
+            )
         if not self._owned:
             with self._engine.connect() as conn:
                 check_durability(conn)
         database = self._engine.url.database
-        if not self._shared and database and os.path.isfile(database) and os.path.getsize(database):
+        if not self._shared and database and _has_content(Path(database.removeprefix("file:"))):
             with self._engine.connect() as conn:
                 if is_current(conn, self.url):
                     return
@@ -129,7 +135,7 @@ class SqliteDatabase:
             if self._shared:
                 with self._writer.lock, self._engine.connect() as conn:
                     return work(conn)
-            with self._engine.connect() as conn:
+            with self._reading() as conn:
                 if not snapshot:
                     return work(conn)
                 conn.exec_driver_sql("BEGIN")
@@ -164,15 +170,40 @@ class SqliteDatabase:
             return
         self._closed = True
         if self._process == os.getpid():
-            self.threads.shutdown(wait=threading.current_thread() not in self.threads._threads)
+            self.threads.shutdown(wait=not threading.current_thread().name.startswith(THREAD_NAME))
             with self._writer.lock:
                 self._drop_writing_connection()
+            while self._readers:
+                self._readers.pop().close()
         if self._owned:
             self._engine.dispose(close=self._process == os.getpid())
 
     async def aclose(self) -> None:
         """As :meth:`close`, from an event loop."""
         await asyncio.get_running_loop().run_in_executor(None, self.close)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """A connection to read on. Ours are kept at hand: the pool's checkout costs as much as reading twenty rows."""
+        if not self._owned:
+            with self._engine.connect() as conn:
+                yield conn
+            return
+        try:
+            conn = self._readers.pop()
+        except IndexError:
+            conn = self._engine.connect()
+        try:
+            yield conn
+            if conn.in_transaction():
+                conn.rollback()
+        except BaseException:
+            conn.close()
+            raise
+        if len(self._readers) < THREADS and not self._closed:
+            self._readers.append(conn)
+        else:
+            conn.close()
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
@@ -203,9 +234,11 @@ class SqliteDatabase:
             raise StorageUnavailable(f"{self.url}: the store is closed; open another with SessionStore.open()")
         if self._process != os.getpid():  # a fork must not use its parent's connections, threads or locks
             if self._shared:
-                raise StorageUnavailable(f"{self.url}: a database in memory stays with the process that made it; use a file")
+                raise StorageUnavailable(
+                    f"{self.url}: a database in memory stays with the process that made it; use a file"
+                )
             self._engine.dispose(close=False)
-            _left_to_the_parent.append((self._writing_connection, self.threads, self._writer))
+            _left_to_the_parent.append((self._writing_connection, self._readers, self.threads))
             self._start()
 
     @contextmanager
@@ -217,6 +250,10 @@ class SqliteDatabase:
             if told is error:
                 raise
             raise told from error
+
+
+def _has_content(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 _left_to_the_parent: list[Any] = []  # closing an inherited connection would release the parent's locks
@@ -242,4 +279,3 @@ def check_durability(conn: Connection) -> None:
             f"url: the engine's connections have PRAGMA synchronous={synchronous}, with which a power cut loses "
             "acknowledged messages; set it to FULL when they connect"
         )
-

@@ -65,7 +65,7 @@ class Statement:
         values: Any = {**defaults, **params} if defaults else params
         if names is not None:
             values = tuple([values[name] for name in names])
-        cursor = _driver(conn).cursor()
+        cursor: DBAPICursor = _driver(conn).cursor()
         cursor.execute(text, values)
         return cursor
 

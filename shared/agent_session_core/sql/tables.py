@@ -86,8 +86,14 @@ messages = Table(
     Column("metadata", Text),
     Column("origin", Text),  # "framework/version"
     Column("origin_data", Text),
-    Index("uq_messages_session_id", "session", "id", unique=True, sqlite_where=text("state <> 2"),
-          postgresql_where=text("state <> 2")),
+    Index(
+        "uq_messages_session_id",
+        "session",
+        "id",
+        unique=True,
+        sqlite_where=text("state <> 2"),
+        postgresql_where=text("state <> 2"),
+    ),
     sqlite_with_rowid=False,
 )
 
