@@ -42,6 +42,7 @@ from agent_session_core.models import (
 from agent_session_core.ports import Embedder
 from agent_session_core.session import Session
 from agent_session_core.store import SessionStore
+from agent_session_core.transfer import LoadReport
 
 __all__ = [
     "AudioPart",
@@ -56,6 +57,7 @@ __all__ = [
     "IndexReport",
     "IndexUnavailable",
     "InvalidInput",
+    "LoadReport",
     "Message",
     "MessageConflict",
     "Origin",

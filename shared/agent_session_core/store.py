@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain, islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from agent_session_core import _checks
 from agent_session_core.content import from_microseconds, new_id, now, to_microseconds
 from agent_session_core.cursors import from_cursor, to_cursor
 from agent_session_core.errors import IndexUnavailable, InvalidInput, SessionNotFound
+from agent_session_core.exchange import Entry, Problem, dump, parse
 from agent_session_core.history import Key
 from agent_session_core.models import STATUSES, ErasureReceipt, Page, Status
 from agent_session_core.ports import Embedder
@@ -21,10 +23,12 @@ from agent_session_core.session import Session
 from agent_session_core.sql import sessions as sql
 from agent_session_core.sql.engine import Database
 from agent_session_core.sql.open import open_database
+from agent_session_core.transfer import LoadReport, export, load
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from agent_session_core.nodes import NodeCollection
     from agent_session_core.search.embedded import EmbeddedIndex
 
 __all__ = ["SessionStore"]
@@ -196,6 +200,56 @@ class SessionStore:
         work, scope, limit = self._listing(user_id, status, metadata, text, before, limit)
         return self._page(await self._database.aread(work), scope, limit)
 
+    def nodes(self, collection: str) -> NodeCollection:
+        """A collection of nodes that are not messages, for a vector store: of the store's tenant and user.
+
+        Raises:
+            InvalidInput: when the name cannot be used.
+        """
+        from agent_session_core.nodes import NodeCollection  # numpy, for those who search
+
+        name = _checks.identifier(collection, "collection")
+        return NodeCollection(self._database, self._scope.tenant, self._scope.user_id, name)
+
+    def export(self, session_ids: Sequence[str] | None = None) -> Iterator[str]:
+        """The store's sessions as JSON lines: each session, then its messages in whatever state; lossless.
+
+        Args:
+            session_ids: only these.
+
+        Raises:
+            InvalidInput: for one of ``session_ids`` that is not there.
+        """
+        chosen = _checks.identifiers(session_ids, "session_ids")
+        return dump(export(self._database, self._scope, chosen))
+
+    async def aexport(self, session_ids: Sequence[str] | None = None) -> AsyncIterator[str]:
+        """As :meth:`export`."""
+        lines = self.export(session_ids)
+        while batch := await self._database.in_thread(lambda: list(islice(lines, 500))):
+            for line in batch:
+                yield line
+
+    def load(self, lines: Iterable[str] | Iterable[Entry | Problem]) -> LoadReport:
+        """Store the sessions of an export, into this store's tenant and user, whatever the lines say.
+
+        Args:
+            lines: JSON lines as :meth:`export` writes them, or entries read from another file by
+                :mod:`agent_session_core.exchange`.
+
+        Returns:
+            What was stored, what was there already, and what could not be read, with the line and the reason. The
+            rest is loaded all the same; loading again goes on where a load was broken off.
+
+        Raises:
+            InvalidInput: when the lines are no export at all, or one of a newer version.
+        """
+        return load(self._database, self._scope, _entries(lines))
+
+    async def aload(self, lines: Iterable[str] | Iterable[Entry | Problem]) -> LoadReport:
+        """As :meth:`load`, in a thread."""
+        return await self._database.in_thread(partial(self.load, lines))
+
     def close(self) -> None:
         """Close what :meth:`open` opened; the stores made by :meth:`for_user` close nothing. Closing twice is fine."""
         if self._owner:
@@ -305,6 +359,17 @@ class SessionStore:
         if self._index is not None:
             self._index.drain()
         return replace(receipt, complete=True)
+
+
+def _entries(lines: Iterable[Any]) -> Iterator[Entry | Problem]:
+    if isinstance(lines, str | bytes):
+        raise InvalidInput("lines: expected lines, got one string; give an open file, or text.splitlines()")
+    given = iter(lines)
+    first = next(given, None)
+    if first is None:
+        return iter(())
+    together = chain([first], given)
+    return parse(together) if isinstance(first, str) else together
 
 
 def _made(conn: Connection, scope: sql.Scope, name: str, values: Mapping[str, Any]) -> sql.SessionRow | None:

@@ -55,6 +55,29 @@ def by_ids(conn: Connection, session: int, ids: Iterable[str]) -> dict[str, Row]
     return found
 
 
+def by_seqs(conn: Connection, session: int, seqs: Sequence[int]) -> dict[int, Row]:
+    """The rows (seq, run, then COLUMNS) at these places, in whatever state."""
+    found: dict[int, Row] = {}
+    for start in range(0, len(seqs), 500):
+        statement = select(*_READ).where(_m.session == session, _m.seq.in_(seqs[start : start + 500]))
+        found.update((row.seq, tuple(row)) for row in conn.execute(statement))
+    return found
+
+
+def page(conn: Connection, session: int, after: int, limit: int) -> list[Row]:
+    """Rows (state, seq, run, then COLUMNS) of every state and run, from behind the place ``after`` on."""
+    statement = select(_m.state, *_READ).where(_m.session == session, _m.seq > after).order_by(_m.seq).limit(limit)
+    return [tuple(row) for row in conn.execute(statement)]
+
+
+def restore(conn: Connection, session: int, rows: Sequence[tuple[int, int, int, StoredMessage]]) -> None:
+    """Insert messages at their places: seq, run, state and columns of each."""
+    conn.execute(
+        insert(messages),
+        [{"session": session, "seq": s, "run": run, "state": state, **row._asdict()} for s, run, state, row in rows],
+    )
+
+
 def by_keys(conn: Connection, keys: Sequence[tuple[int, int]]) -> list[Message]:
     """The messages at (session, seq), in that order; those that are gone are left out."""
     found: dict[tuple[int, int], Message] = {}

@@ -132,6 +132,14 @@ def erase(conn: Connection, key: Mapping[str, Any], last_seq: int) -> int:
     return int(count)
 
 
+def by_number(conn: Connection, scope: Scope, after: int, limit: int) -> list[SessionRow]:
+    """Sessions in the order they were made, from behind the row ``after`` on."""
+    statement = select(*_COLUMNS).where(sessions.c.tenant == scope.tenant, sessions.c.id > after)
+    if scope.user_id is not None:
+        statement = statement.where(sessions.c.user_id == scope.user_id)
+    return [SessionRow(*row) for row in conn.execute(statement.order_by(sessions.c.id).limit(limit))]
+
+
 def page(
     conn: Connection,
     scope: Scope,
