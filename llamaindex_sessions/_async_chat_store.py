@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent_session_core import SessionNotFound
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
 
+from agent_session_core import SessionNotFound, SessionStore
 from llamaindex_sessions._messages import message_to_record
 from llamaindex_sessions._opening import StoreBacked
 from llamaindex_sessions._reading import asessions_of, read_all, read_one, seqs_at
@@ -30,6 +30,11 @@ class AsyncSessionChatStore(StoreBacked, AsyncDBChatStore):
         InvalidInput: unless exactly one of ``store`` and ``url`` is given.
         StorageUnavailable: when the database cannot be opened; from every method, when it cannot be reached.
     """
+
+    def __init__(
+        self, store: SessionStore | None = None, *, url: str | None = None, user_id: str | None = None
+    ) -> None:
+        super().__init__(store, url=url, user_id=user_id)
 
     @classmethod
     def class_name(cls) -> str:
@@ -113,7 +118,7 @@ class AsyncSessionChatStore(StoreBacked, AsyncDBChatStore):
                 raise
 
     async def delete_message(self, key: str, idx: int) -> ChatMessage | None:
-        """Take back the active message at place ``idx`` (from 0; -1 is the last), and return it; None if there is none."""
+        """Take back the active message at place ``idx`` (from 0; -1 is the last), and return it, or None."""
         try:
             session = await self._store.asession(key, create=False)
             if idx < -1:

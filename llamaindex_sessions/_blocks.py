@@ -49,13 +49,14 @@ def block_to_json(block: BaseModel) -> dict[str, Any]:
     return data
 
 
-def block_from_json(data: Any) -> BaseContentBlock:
+def block_from_json(data: Any) -> ContentBlock:
     """The block of which ``block_to_json`` made ``data``.
 
     Raises:
         ValueError, TypeError, KeyError: when it is no block of a known kind with values of the right types.
     """
-    return _built(BLOCKS[data["block_type"]], data)
+    block: ContentBlock = _built(BLOCKS[data["block_type"]], data)
+    return block
 
 
 def differences(block: BaseContentBlock, other: BaseContentBlock) -> dict[str, Any] | None:
@@ -73,7 +74,7 @@ def differences(block: BaseContentBlock, other: BaseContentBlock) -> dict[str, A
     }
 
 
-def patched(block: BaseContentBlock, changes: Mapping[str, Any]) -> BaseContentBlock:
+def patched(block: ContentBlock, changes: Mapping[str, Any]) -> ContentBlock:
     """``block`` with the ``differences`` applied.
 
     Raises:
@@ -82,7 +83,7 @@ def patched(block: BaseContentBlock, changes: Mapping[str, Any]) -> BaseContentB
     return block.model_copy(update=_checked(type(block), {name: restored(value) for name, value in changes.items()}))
 
 
-def settled(block: BaseContentBlock) -> BaseContentBlock:
+def settled(block: ContentBlock) -> ContentBlock:
     """``block`` with the bytes of a stream in place of the stream, as LlamaIndex keeps bytes: in base64.
 
     Raises:
@@ -103,7 +104,9 @@ def _built(kind: type[BaseModel], data: Mapping[str, Any]) -> Any:
     values: dict[str, Any] = {}
     for name, value in data.items():
         if name == nested:
-            values[name] = [block_from_json(item) for item in value] if isinstance(value, list) else block_from_json(value)
+            values[name] = (
+                [block_from_json(item) for item in value] if isinstance(value, list) else block_from_json(value)
+            )
         elif isinstance(value, dict) and (model := _model(kind, name)) is not None:
             values[name] = _built(model, value)
         else:

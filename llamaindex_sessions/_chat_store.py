@@ -1,11 +1,11 @@
-"""A chat store of LlamaIndex whose keys are sessions: for ``ChatMemoryBuffer`` and what else takes a ``BaseChatStore``."""
+"""A chat store of LlamaIndex whose keys are sessions, for ``ChatMemoryBuffer`` and its like."""
 
 from __future__ import annotations
 
-from agent_session_core import SessionNotFound
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.storage.chat_store.base import BaseChatStore
 
+from agent_session_core import SessionNotFound, SessionStore
 from llamaindex_sessions._messages import message_to_record
 from llamaindex_sessions._opening import StoreBacked
 from llamaindex_sessions._reading import asessions_of, read_all, read_one, seqs_at, sessions_of
@@ -28,6 +28,11 @@ class SessionChatStore(StoreBacked, BaseChatStore):
         InvalidInput: unless exactly one of ``store`` and ``url`` is given.
         StorageUnavailable: when the database cannot be opened; from every method, when it cannot be reached.
     """
+
+    def __init__(
+        self, store: SessionStore | None = None, *, url: str | None = None, user_id: str | None = None
+    ) -> None:
+        super().__init__(store, url=url, user_id=user_id)
 
     @classmethod
     def class_name(cls) -> str:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from agent_session_core import InvalidInput
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
+from agent_session_core import InvalidInput
+
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from agent_session_core.ports import Vectors
 
 __all__ = ["LlamaIndexEmbedder"]
 
@@ -43,12 +44,26 @@ class LlamaIndexEmbedder:
     def __repr__(self) -> str:
         return f"LlamaIndexEmbedder({self.name!r})"
 
-    def embed_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """One row for each text: float32, shape (len(texts), dimensions); (0, 0) for no texts."""
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        """One row for each text: float32, shape (len(texts), dimensions); (0, 0) for no texts.
+
+        Raises:
+            ValueError: when the embedding gave another number of vectors, or vectors of different lengths.
+        """
         if not texts:
             return np.empty((0, 0), dtype=np.float32)
-        return np.asarray(self._embed_model.get_text_embedding_batch(list(texts)), dtype=np.float32)
+        vectors = np.asarray(self._embed_model.get_text_embedding_batch(list(texts)), dtype=np.float32)
+        if vectors.ndim != 2 or len(vectors) != len(texts):
+            raise ValueError(f"{self.name}: gave vectors of shape {vectors.shape} for {len(texts)} texts")
+        return vectors
 
-    def embed_query(self, text: str) -> NDArray[np.float32]:
-        """The vector of a question: float32, shape (dimensions,)."""
-        return np.asarray(self._embed_model.get_query_embedding(text), dtype=np.float32)
+    def embed_query(self, text: str) -> Vectors:
+        """The vector of a question: float32, shape (dimensions,).
+
+        Raises:
+            ValueError: when the embedding gave no single vector.
+        """
+        vector = np.asarray(self._embed_model.get_query_embedding(text), dtype=np.float32)
+        if vector.ndim != 1:
+            raise ValueError(f"{self.name}: gave a vector of shape {vector.shape} for one text")
+        return vector

@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agent_session_core.errors import InvalidInput
-from agent_session_core.models import Message, Origin, Part, Role, ToolCallPart
 from llama_index.core import __version__
-from llama_index.core.base.llms.types import BaseContentBlock, ChatMessage, CitableBlock, MessageRole, TextBlock
+from llama_index.core.base.llms.types import ChatMessage, CitableBlock, ContentBlock, MessageRole, TextBlock
 from llama_index.core.bridge.pydantic import BaseModel, PrivateAttr
 
+from agent_session_core.errors import InvalidInput
+from agent_session_core.models import Message, Origin, Part, Role, ToolCallPart
 from llamaindex_sessions._blocks import block_from_json, block_to_json, differences, patched, settled
 from llamaindex_sessions._parts import arguments_of, blocks_of, parts_of
 from llamaindex_sessions._values import exact, restored
@@ -62,9 +62,10 @@ def message_to_record(message: ChatMessage) -> Message:
     role = _ROLES.get(str(getattr(message.role, "value", message.role)), "user")
     blocks = [settled(block) for block in message.blocks]
     kwargs = message.additional_kwargs
+    parts = [part for block in blocks for part in parts_of(block)] + _kwargs_calls(blocks, kwargs)
     record = Message(
         role=role,
-        parts=tuple(_with_calls_last([part for block in blocks for part in parts_of(block)] + _kwargs_calls(blocks, kwargs))),
+        parts=tuple(sorted(parts, key=_is_call)),
         name=_text(kwargs, "name"),
         tool_call_id=_text(kwargs, "tool_call_id") if role == "tool" else None,
     )
@@ -100,7 +101,7 @@ class ForeignMessage(ChatMessage):
     def carrying(cls, record: Message) -> ForeignMessage:
         """The message that ``record`` says."""
         message = cls.model_construct(**dict(_neutral(record)))
-        message._record = record
+        message._record = record  # noqa: SLF001  # an instance of this class
         return message
 
     @property
@@ -116,7 +117,7 @@ class ForeignMessage(ChatMessage):
 
 def _neutral(record: Message) -> ChatMessage:
     """The message that the neutral fields of ``record`` say."""
-    blocks = [block for part in record.parts for block in blocks_of(part)]
+    blocks: list[ContentBlock] = [block for part in record.parts for block in blocks_of(part)]
     return ChatMessage.model_construct(
         role=MessageRole(record.role),
         additional_kwargs=_neutral_kwargs(record),
@@ -144,7 +145,7 @@ def _own(record: Message, data: Any) -> ChatMessage:
     return message
 
 
-def _rest(message: ChatMessage, blocks: Sequence[BaseContentBlock], record: Message) -> dict[str, Any] | None:
+def _rest(message: ChatMessage, blocks: Sequence[ContentBlock], record: Message) -> dict[str, Any] | None:
     """What the neutral fields of ``record`` do not say of the message."""
     rest: dict[str, Any] = {}
     if message.role != record.role:
@@ -160,14 +161,14 @@ def _rest(message: ChatMessage, blocks: Sequence[BaseContentBlock], record: Mess
     return rest or None
 
 
-def _places(blocks: Sequence[BaseContentBlock]) -> Iterator[int]:
+def _places(blocks: Sequence[ContentBlock]) -> Iterator[int]:
     """The number of each part that the blocks give, one after another: its place once tool calls stand last."""
     parts = [part for block in blocks for part in parts_of(block)]
-    order = sorted(range(len(parts)), key=lambda number: isinstance(parts[number], ToolCallPart))
+    order = sorted(range(len(parts)), key=lambda number: _is_call(parts[number]))
     return iter(sorted(range(len(parts)), key=order.__getitem__))
 
 
-def _entry(block: BaseContentBlock, numbers: Iterator[int], parts: Sequence[Part]) -> Any:
+def _entry(block: ContentBlock, numbers: Iterator[int], parts: Sequence[Part]) -> Any:
     """What ``blocks`` of the origin says of one block, whose parts have the next of ``numbers``."""
     if isinstance(block, CitableBlock):
         held = [_entry(inner, numbers, parts) for inner in block.content]
@@ -182,7 +183,7 @@ def _entry(block: BaseContentBlock, numbers: Iterator[int], parts: Sequence[Part
     return [number, changes] if changes else number
 
 
-def _block(entry: Any, parts: Sequence[Part]) -> BaseContentBlock:
+def _block(entry: Any, parts: Sequence[Part]) -> ContentBlock:
     """The block of which ``_entry`` made ``entry``."""
     if isinstance(entry, int):
         (block,) = blocks_of(parts[entry])
@@ -196,11 +197,12 @@ def _block(entry: Any, parts: Sequence[Part]) -> BaseContentBlock:
     return block_from_json({**entry, "content": []}).model_copy(update={"content": held})
 
 
-def _with_calls_last(parts: Sequence[Part]) -> list[Part]:
-    return sorted(parts, key=lambda part: isinstance(part, ToolCallPart))
+def _is_call(part: Part) -> bool:
+    """Calls stand after the other parts."""
+    return isinstance(part, ToolCallPart)
 
 
-def _kwargs_calls(blocks: Sequence[BaseContentBlock], kwargs: Mapping[str, Any]) -> list[Part]:
+def _kwargs_calls(blocks: Sequence[ContentBlock], kwargs: Mapping[str, Any]) -> list[Part]:
     """The tool calls that only ``additional_kwargs`` tell, as integrations did before there was a block for them."""
     calls = kwargs.get("tool_calls")
     if any(block.block_type == "tool_call" for block in blocks if hasattr(block, "block_type")):
@@ -218,8 +220,9 @@ def _kwargs_call(call: Any) -> ToolCallPart | None:
         return None
     ids = ("id", "tool_call_id", "tool_id", "toolUseId")
     call_id = next((fields[key] for key in ids if isinstance(fields.get(key), str) and fields[key]), name)
-    arguments = next((function[key] for key in ("arguments", "input", "args", "tool_kwargs") if key in function), {})
-    return ToolCallPart(call_id, name, arguments_of(arguments if arguments is not None else {}))
+    shapes = ("arguments", "input", "args", "tool_kwargs")
+    arguments: Any = next((function[key] for key in shapes if function.get(key) is not None), {})
+    return ToolCallPart(call_id, name, arguments_of(arguments))
 
 
 def _fields(value: Any) -> Mapping[str, Any]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent_session_core import InvalidInput, SessionStore
 from llama_index.core.bridge.pydantic import BaseModel, Field, PrivateAttr
 from typing_extensions import Self
+
+from agent_session_core import InvalidInput, SessionStore
 
 __all__ = ["StoreBacked", "chosen"]
 
 
-def chosen(store: SessionStore | None, url: str | None, user_id: str | None) -> tuple[SessionStore, SessionStore | None]:
+def chosen(
+    store: SessionStore | None, url: str | None, user_id: str | None
+) -> tuple[SessionStore, SessionStore | None]:
     """The store to use, bound to the user where there is one; and what was opened for it and must be closed.
 
     Raises:
@@ -19,6 +22,8 @@ def chosen(store: SessionStore | None, url: str | None, user_id: str | None) -> 
         StorageUnavailable: when the URL cannot be opened.
     """
     opened = None
+    if store is not None and not isinstance(store, SessionStore):
+        raise InvalidInput(f"store: expected a SessionStore, got {type(store).__name__}; use SessionStore.open(...)")
     if store is None and url is not None:
         store = opened = SessionStore.open(url)
     elif store is None or url is not None:
@@ -34,16 +39,16 @@ def chosen(store: SessionStore | None, url: str | None, user_id: str | None) -> 
 class StoreBacked(BaseModel):
     """A pydantic component over a store. What it dumps and shows names the user, never a database or a client."""
 
-    user_id: str | None = Field(default=None, description="The user whose sessions these are; None for the whole tenant's.")
+    user_id: str | None = Field(default=None, description="Whose sessions these are; None for the whole tenant's.")
 
     _store: SessionStore = PrivateAttr()
     _opened: SessionStore | None = PrivateAttr(default=None)
 
     def __init__(
-        self, store: SessionStore | None = None, *, url: str | None = None, user_id: str | None = None, **fields: Any
+        self, store: SessionStore | None = None, *, url: str | None = None, user_id: str | None = None
     ) -> None:
         used, opened = chosen(store, url, user_id)
-        super().__init__(user_id=used.user_id, **fields)
+        super().__init__(user_id=used.user_id)
         self._store = used
         self._opened = opened
 

@@ -5,8 +5,22 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from llama_index.core.base.llms.types import (
+    AudioBlock,
+    BaseContentBlock,
+    CitableBlock,
+    ContentBlock,
+    DocumentBlock,
+    ImageBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+    VideoBlock,
+)
+from llama_index.core.bridge.pydantic import AnyUrl
 
 from agent_session_core.models import (
     AudioPart,
@@ -19,23 +33,12 @@ from agent_session_core.models import (
     ToolCallPart,
     ToolResultPart,
 )
-from llama_index.core.base.llms.types import (
-    AudioBlock,
-    BaseContentBlock,
-    CitableBlock,
-    DocumentBlock,
-    ImageBlock,
-    TextBlock,
-    ThinkingBlock,
-    ToolCallBlock,
-    VideoBlock,
-)
-from llama_index.core.bridge.pydantic import AnyUrl
-
 from llamaindex_sessions._blocks import BLOCKS, block_from_json, block_to_json
 from llamaindex_sessions._values import plain
 
 __all__ = ["arguments_of", "blocks_of", "parts_of"]
+
+Medium: TypeAlias = ImageBlock | AudioBlock | VideoBlock | DocumentBlock
 
 UNTITLED = "input_document"
 """The title LlamaIndex gives to a document without one."""
@@ -56,18 +59,14 @@ def parts_of(block: BaseContentBlock) -> list[Part]:
         case TextBlock():
             return [TextPart(block.text)] if block.text else []
         case ImageBlock():
-            where = _place(block.image, block.url)
-            return [ImagePart(**where, **_typed(where, block.image_mimetype), detail=block.detail)] if where else [_data(block)]
+            return [_medium(block, block.image, ImagePart, block.image_mimetype, detail=block.detail)]
         case AudioBlock():
-            where = _place(block.audio, block.url)
-            return [AudioPart(**where, **_typed(where, _audio_type(block.format)))] if where else [_data(block)]
+            return [_medium(block, block.audio, AudioPart, _audio_type(block.format))]
         case VideoBlock():
-            where = _place(block.video, block.url)
-            return [FilePart(**where, **_typed(where, block.video_mimetype or ANY_VIDEO))] if where else [_data(block)]
+            return [_medium(block, block.video, FilePart, block.video_mimetype or ANY_VIDEO)]
         case DocumentBlock():
-            where = _place(block.data, block.url)
             name = block.title if block.title != UNTITLED else None
-            return [FilePart(**where, **_typed(where, block.document_mimetype), name=name)] if where else [_data(block)]
+            return [_medium(block, block.data, FilePart, block.document_mimetype, name=name)]
         case CitableBlock():
             return [part for inner in block.content for part in parts_of(inner)]
         case ThinkingBlock():
@@ -80,7 +79,7 @@ def parts_of(block: BaseContentBlock) -> list[Part]:
             return [_data(block)]
 
 
-def blocks_of(part: Part) -> list[BaseContentBlock]:
+def blocks_of(part: Part) -> list[ContentBlock]:
     """``part`` as blocks: one, or several for a tool's answer with pictures or files in it.
 
     What LlamaIndex has no block for becomes text.
@@ -144,7 +143,7 @@ def _data(block: BaseContentBlock) -> DataPart:
     return DataPart(known, block_to_json(block) if known in BLOCKS else plain(block))
 
 
-def _own(part: DataPart) -> BaseContentBlock | None:
+def _own(part: DataPart) -> ContentBlock | None:
     """The block of which ``_data`` made ``part``, if it did."""
     if not isinstance(part.data, dict) or part.data.get("block_type") != part.kind:
         return None
@@ -154,21 +153,16 @@ def _own(part: DataPart) -> BaseContentBlock | None:
         return None
 
 
-def _place(data: object, url: object) -> dict[str, str]:
-    """What a medium is, or where; empty where only a path on somebody's machine is known."""
+def _medium(block: Medium, data: object, kind: Callable[..., Part], media_type: str | None, **more: str | None) -> Part:
+    """The part of the ``kind`` that says what a medium is, or where: the block itself where it has a path at most."""
     if data and isinstance(data, bytes):
-        return {"data": _base64(data)}
-    if not url:
-        return {}
-    head, comma, rest = str(url).partition(";base64,")
+        return kind(data=_base64(data), media_type=media_type, **more)
+    if not block.url:
+        return _data(block)
+    head, comma, rest = str(block.url).partition(";base64,")
     if comma and head.startswith("data:"):
-        return {"data": rest, "media_type": head.removeprefix("data:")}
-    return {"url": str(url)}
-
-
-def _typed(where: Mapping[str, str], media_type: str | None) -> dict[str, Any]:
-    """The media type, unless the place has told it."""
-    return {} if "media_type" in where else {"media_type": media_type}
+        return kind(data=rest, media_type=head.removeprefix("data:"), **more)
+    return kind(url=str(block.url), media_type=media_type, **more)
 
 
 def _base64(data: bytes) -> str:

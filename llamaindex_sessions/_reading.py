@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 
-from agent_session_core import Message, Session, SessionStore
 from llama_index.core.base.llms.types import ChatMessage
 
+from agent_session_core import Message, Session, SessionStore
 from llamaindex_sessions._messages import record_to_message
 
 __all__ = ["asessions_of", "read_all", "read_one", "seqs_at", "sessions_of"]

@@ -3,44 +3,25 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
-from agent_session_core import InvalidInput, Role, SearchHit, SearchResults, SessionStore
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.schema import NodeWithScore, QueryBundle, QueryType, TextNode
-from typing_extensions import TypedDict, Unpack
+from typing_extensions import Unpack
 
+from agent_session_core import SearchHit, SearchResults, SessionStore
 from llamaindex_sessions._opening import chosen
+from llamaindex_sessions._options import SearchOptions, narrowed
 
-__all__ = ["SearchOptions", "SessionRetriever"]
+__all__ = ["SessionRetriever"]
+
+TOP_K = 5
+"""Results of a search that does not say how many."""
 
 SHOWN_TO_MODELS = frozenset({"role", "author", "created_at", "session_title", "neighbours"})
 """Metadata that a model is shown with the text; the rest is for programs."""
-
-
-class SearchOptions(TypedDict, total=False):
-    """What a search can be told; each means what it means to ``SessionStore.search``."""
-
-    similarity_top_k: int
-    session_ids: Sequence[str] | None
-    exclude_session_ids: Sequence[str] | None
-    roles: Sequence[Role] | None
-    metadata: Mapping[str, Any] | None
-    since: datetime | None
-    until: datetime | None
-    min_score: float
-    mode: Literal["hybrid", "keyword", "semantic"]
-    group_by: Literal["message", "session"]
-    neighbours: int
-    author: str | None
-    archived: bool
-    recency: float
-    explain: bool
-    wait: bool
-    on_outage: Literal["raise", "keyword"]
 
 
 class SessionRetriever(BaseRetriever):
@@ -57,8 +38,8 @@ class SessionRetriever(BaseRetriever):
         user_id: whose sessions are searched: those of others cannot be found.
         callback_manager: LlamaIndex's callbacks.
         verbose: whether LlamaIndex prints what it retrieves from.
-        options: how many results (``similarity_top_k``, 10) and every option of ``SessionStore.search``; each can be
-            given to a single :meth:`retrieve` too.
+        options: how many results (``similarity_top_k``, 5) and every option of ``SessionStore.search``; each can be
+            given to a single :meth:`retrieve` too, which can narrow the sessions and the metadata, and not widen them.
 
     Raises:
         InvalidInput: unless exactly one of ``store`` and ``url`` is given, and for an unknown option.
@@ -75,7 +56,7 @@ class SessionRetriever(BaseRetriever):
         verbose: bool = False,
         **options: Unpack[SearchOptions],
     ) -> None:
-        self._options = _known(options)
+        self._options = narrowed({}, options)
         self._store, self._opened = chosen(store, url, user_id)
         super().__init__(callback_manager=callback_manager, verbose=verbose)
 
@@ -110,32 +91,26 @@ class SessionRetriever(BaseRetriever):
             await self._opened.aclose()
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        return _nodes(self._store.search(query_bundle.query_str, **self._options))
+        arguments = self._arguments()
+        return [] if arguments is None else _nodes(self._store.search(query_bundle.query_str, **arguments))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        return _nodes(await self._store.asearch(query_bundle.query_str, **self._options))
+        arguments = self._arguments()
+        return [] if arguments is None else _nodes(await self._store.asearch(query_bundle.query_str, **arguments))
 
-    def _with(self, options: SearchOptions) -> SessionRetriever:
+    def _arguments(self) -> dict[str, Any] | None:
+        """What the search is called with; None where no session is left to search."""
+        if self._options.get("session_ids") == []:
+            return None
+        options = dict(self._options)
+        return {"limit": options.pop("similarity_top_k", TOP_K), **options}
+
+    def _with(self, options: Mapping[str, Any]) -> SessionRetriever:
         if not options:
             return self
         other = copy.copy(self)
-        other._options = {**self._options, **_known(options)}
+        other._options = narrowed(self._options, options)  # noqa: SLF001  # an instance of this class
         return other
-
-
-def _known(options: SearchOptions) -> dict[str, Any]:
-    """The arguments of ``SessionStore.search``.
-
-    Raises:
-        InvalidInput: for an option that is not known.
-    """
-    given: dict[str, Any] = dict(options)
-    for name in given:
-        if name not in SearchOptions.__annotations__:
-            raise InvalidInput(f"{name}: not known to a search; use one of {', '.join(SearchOptions.__annotations__)}")
-    if "similarity_top_k" in given:
-        given["limit"] = given.pop("similarity_top_k")
-    return given
 
 
 def _nodes(found: SearchResults) -> list[NodeWithScore]:

@@ -19,8 +19,9 @@ from pathlib import Path, PurePath
 from typing import Any
 from uuid import UUID
 
-from agent_session_core.errors import InvalidInput
 from llama_index.core.bridge.pydantic import AnyUrl, BaseModel
+
+from agent_session_core.errors import InvalidInput
 
 __all__ = ["contents", "exact", "plain", "restored"]
 
@@ -76,7 +77,7 @@ def contents(stream: IOBase) -> bytes:
     try:
         position = stream.tell()
         stream.seek(0)
-        data = stream.read()  # type: ignore[attr-defined]  # IOBase leaves read() to its subclasses
+        data = stream.read()
         stream.seek(position)
     except (AttributeError, OSError, ValueError) as error:
         raise InvalidInput(f"messages: a {type(stream).__name__} cannot be read ({error}); give its bytes") from error

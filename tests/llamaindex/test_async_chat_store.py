@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,14 +29,11 @@ def texts(messages: list[ChatMessage]) -> list[str | None]:
     return [message.content for message in messages]
 
 
-@pytest.fixture(params=["threads", "native"])
-def chats(request: pytest.FixtureRequest, store: SessionStore, tmp_path: Path) -> AsyncSessionChatStore:
-    """The chat store over both ways the store runs its async form."""
-    if request.param == "threads":
-        return AsyncSessionChatStore(store)
-    native = SessionStore.open(f"sqlite+aiosqlite:///{tmp_path / 'native.db'}", index="off")
-    request.addfinalizer(native.close)
-    return AsyncSessionChatStore(native)
+@pytest.fixture(params=["sqlite", "sqlite+aiosqlite"])
+def chats(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AsyncSessionChatStore]:
+    """The chat store over both ways the store runs its async form: in threads, and natively."""
+    with SessionStore.open(f"{request.param}:///{tmp_path / 'sessions.db'}", index="off") as store:
+        yield AsyncSessionChatStore(store)
 
 
 def test_every_method_of_the_base_class_is_there() -> None:
@@ -192,7 +190,7 @@ def test_what_is_dumped_holds_no_address_and_no_client(store: SessionStore) -> N
     assert chats.model_dump() == {"user_id": "ana"}
     assert repr(chats) == "AsyncSessionChatStore(user_id='ana')"
     assert AsyncSessionChatStore.class_name() == "AsyncSessionChatStore"
-    assert chats
+    assert bool(chats) is True
     assert copy.deepcopy(chats) == chats
     with pytest.raises(ValueError, match="store: give either"):
         AsyncSessionChatStore.model_validate(chats.model_dump())

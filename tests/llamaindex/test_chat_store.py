@@ -31,7 +31,9 @@ def agent(text: str) -> ChatMessage:
 
 TURN = [
     user("find a flight"),
-    ChatMessage(role="assistant", blocks=[ToolCallBlock(tool_call_id="c1", tool_name="find", tool_kwargs={"to": "Lisbon"})]),
+    ChatMessage(
+        role="assistant", blocks=[ToolCallBlock(tool_call_id="c1", tool_name="find", tool_kwargs={"to": "Lisbon"})]
+    ),
     ChatMessage(role="tool", content="TP 123", additional_kwargs={"tool_call_id": "c1", "name": "find"}),
     agent("TP 123 flies on the 4th"),
 ]
@@ -82,9 +84,9 @@ def chats(request: pytest.FixtureRequest, store: SessionStore) -> SessionChatSto
 
 def test_every_method_of_the_base_class_is_the_stores_own() -> None:
     """Nothing falls back on the base class's threads."""
-    names = {name for name, found in inspect.getmembers(BaseChatStore, inspect.isfunction) if name in {*ASYNC, *ASYNC.values()}}
-    assert names == {*ASYNC, *ASYNC.values()}
-    assert all(name in vars(SessionChatStore) for name in names)
+    for name in (*ASYNC, *ASYNC.values()):
+        ours, theirs = vars(SessionChatStore)[name], vars(BaseChatStore)[name]
+        assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters)
 
 
 def test_added_messages_come_back_in_order(chats: SessionChatStore) -> None:
@@ -268,9 +270,10 @@ def test_what_is_dumped_holds_no_address_and_no_client(tmp_path: Path) -> None:
 
 def test_a_store_or_an_address_must_be_given(store: SessionStore) -> None:
     """Neither and both are refused, also when a dump is loaded: no other database is opened in silence."""
-    for given in ({}, {"store": store, "url": "sqlite://"}):
-        with pytest.raises(InvalidInput, match="store: give either"):
-            SessionChatStore(**given)
+    with pytest.raises(InvalidInput, match="store: give either"):
+        SessionChatStore()
+    with pytest.raises(InvalidInput, match="store: give either"):
+        SessionChatStore(store, url="sqlite://")
     with pytest.raises(InvalidInput, match="store: give either"):
         SessionChatStore.from_dict(SessionChatStore(store).to_dict())
 
@@ -289,7 +292,7 @@ def test_only_what_was_opened_here_is_closed(store: SessionStore, url: str) -> N
 def test_a_chat_store_is_never_falsy_and_can_be_copied(store: SessionStore) -> None:
     """LlamaIndex replaces a falsy store by its own; a copy is another handle of the same database."""
     chats = SessionChatStore(store)
-    assert chats
+    assert bool(chats) is True
     copy.deepcopy(chats).add_message("trip", user("hello"))
     assert chats.get_messages("trip") == [user("hello")]
 

@@ -134,7 +134,8 @@ def test_every_role_with_every_block_reads_back_equal(role: MessageRole, name: s
     """A message of any role that holds any block is equal after storing, also among other blocks."""
     alone = ChatMessage(role=role, blocks=[TABLE[name]])
     assert back(alone) == alone
-    among = ChatMessage(role=role, blocks=[TABLE[name], TextBlock(text="and"), TABLE[name], TABLE["tool call"], TABLE["text"]])
+    others = [TABLE[name], TABLE["tool call"], TABLE["text"]]
+    among = ChatMessage(role=role, blocks=[TABLE[name], TextBlock(text="and"), *others])
     assert back(among) == among
     assert type(back(among)) is ChatMessage
 
@@ -160,11 +161,12 @@ def test_a_message_with_no_blocks_and_one_with_an_empty_text_stay_apart() -> Non
 
 def test_a_plain_message_is_stored_once() -> None:
     """Text, pictures and tool calls are in the neutral parts alone: the origin says nothing more."""
-    message = ChatMessage(role="assistant", blocks=[TABLE["text"], TABLE["image bytes"], TABLE["image url"], TABLE["tool call"]])
-    record = message_to_record(message)
+    names = ["text", "image bytes", "image url", "tool call"]
+    record = message_to_record(ChatMessage(role="assistant", blocks=[TABLE[name] for name in names]))
     assert record.origin is not None
     assert record.origin.data is None
-    assert "iVBOR" not in repr(message_to_record(ChatMessage(blocks=[TABLE["citable"], TABLE["image bytes and url"]])).origin)
+    among = message_to_record(ChatMessage(blocks=[TABLE["citable"], TABLE["image bytes and url"]]))
+    assert "iVBOR" not in repr(among.origin)
 
 
 def test_a_path_is_kept_as_data_and_its_file_never_looked_at(there: Path) -> None:

@@ -50,9 +50,11 @@ json_values = st.recursive(
 )
 plain_values = st.recursive(
     json_values | st.binary(max_size=8) | st.datetimes() | st.dates() | st.uuids() | st.decimals(allow_nan=False),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.text(max_size=4) | st.integers() | st.none(), inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["$bytes", "$pairs", "$path", "$url"]), inner, min_size=1, max_size=1),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=4) | st.integers() | st.none(), inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["$bytes", "$pairs", "$path", "$url"]), inner, min_size=1, max_size=1)
+    ),
     max_leaves=8,
 )
 objects = st.dictionaries(words, plain_values, max_size=3)
@@ -70,7 +72,9 @@ blocks = st.one_of(
     images,
     documents,
     st.builds(AudioBlock, audio=st.none() | data, url=urls, format=maybe | st.sampled_from(["mp3", "wav", "audio/x"])),
-    st.builds(VideoBlock, video=st.none() | data, url=urls, video_mimetype=maybe, detail=maybe, fps=st.none() | st.integers()),
+    st.builds(
+        VideoBlock, video=st.none() | data, url=urls, video_mimetype=maybe, detail=maybe, fps=st.none() | st.integers()
+    ),
     st.builds(CachePoint, cache_control=st.builds(CacheControl, type=words, ttl=words)),
     st.builds(CitableBlock, title=words, source=words, content=st.lists(texts | images | documents, max_size=3)),
     st.builds(
@@ -130,10 +134,19 @@ def test_any_message_reads_back_equal_and_is_stored_the_same_again(message: Chat
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.builds(Message, role=st.sampled_from(["system", "user", "assistant", "tool"]), text=st.just("") | text,
-                 parts=st.lists(parts, max_size=4).map(tuple), name=maybe, tool_call_id=maybe, origin=origins))
+@given(
+    st.builds(
+        Message,
+        role=st.sampled_from(["system", "user", "assistant", "tool"]),
+        text=st.just("") | text,
+        parts=st.lists(parts, max_size=4).map(tuple),
+        name=maybe,
+        tool_call_id=maybe,
+        origin=origins,
+    )
+)
 def test_any_stored_message_can_be_read_and_handed_back(record: Message) -> None:
-    """Whatever is stored reads as a ``ChatMessage``; handed back, it is what was stored, unless its origin is damaged."""
+    """Whatever is stored reads as a ``ChatMessage``; what another framework stored is handed back as it was."""
     read = record_to_message(record)
     assert isinstance(read, ChatMessage)
     again = message_to_record(read)

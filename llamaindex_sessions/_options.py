@@ -1,0 +1,62 @@
+"""What a search can be told, and how one call narrows what its retriever was made with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from typing_extensions import TypedDict
+
+from agent_session_core import InvalidInput, Role
+
+__all__ = ["SearchOptions", "narrowed"]
+
+
+class SearchOptions(TypedDict, total=False):
+    """The options of a search; each means what it means to ``SessionStore.search``."""
+
+    similarity_top_k: int
+    session_ids: Sequence[str] | None
+    exclude_session_ids: Sequence[str] | None
+    roles: Sequence[Role] | None
+    metadata: Mapping[str, Any] | None
+    since: datetime | None
+    until: datetime | None
+    min_score: float
+    mode: Literal["hybrid", "keyword", "semantic"]
+    group_by: Literal["message", "session"]
+    neighbours: int
+    author: str | None
+    archived: bool | None
+    recency: float
+    explain: bool
+    wait: bool
+    on_outage: Literal["raise", "keyword"]
+
+
+def narrowed(settled: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """``settled`` with the ``options`` of one call, which may narrow the sessions and the filter, and not widen them.
+
+    Everything else an option names takes the place of what was settled.
+
+    Raises:
+        InvalidInput: for an option that is not known, or metadata that contradicts what was settled.
+    """
+    known = SearchOptions.__annotations__
+    if unknown := options.keys() - known.keys():
+        raise InvalidInput(f"{min(unknown)}: not known to a search; use one of {', '.join(known)}")
+    both = {**settled, **options}
+    within, asked = settled.get("session_ids"), options.get("session_ids")
+    if within is not None and asked is not None:
+        both["session_ids"] = [session_id for session_id in asked if session_id in within]
+    elif within is not None:
+        both["session_ids"] = within
+    if excluded := [*(settled.get("exclude_session_ids") or ()), *(options.get("exclude_session_ids") or ())]:
+        both["exclude_session_ids"] = excluded
+    first, second = settled.get("metadata") or {}, options.get("metadata") or {}
+    if contrary := [key for key in first if key in second and first[key] != second[key]]:
+        raise InvalidInput(f"metadata: {contrary[0]!r:.60} is settled to another value; leave it out of this call")
+    if first or second:
+        both["metadata"] = {**first, **second}
+    return both
