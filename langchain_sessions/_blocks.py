@@ -23,7 +23,7 @@ from agent_session_core.models import (
     ToolResultPart,
     text_of,
 )
-from langchain_sessions._values import pack, unpack
+from langchain_sessions._values import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,7 +46,7 @@ def part_of(block: Block) -> Part:
     else:
         reader = _READERS.get(kind)
     part = reader(block) if reader is not None else None
-    return part or DataPart(kind or "block", pack(block))
+    return part or DataPart(kind or "block", plain(block))
 
 
 def block_of(part: Part) -> dict[Any, Any]:
@@ -77,7 +77,7 @@ def arguments_of(value: Any) -> dict[str, Any] | str:
         except (ValueError, RecursionError):
             return value
         return parsed if isinstance(parsed, dict) else value
-    packed = pack(value)
+    packed = plain(value)
     return packed if isinstance(packed, dict) else "" if packed is None else str(packed)
 
 
@@ -185,13 +185,13 @@ def _result(block: dict[Any, Any]) -> Part | None:
 
 def _inner_part(block: Block) -> TextPart | ImagePart | AudioPart | FilePart | DataPart:
     part = part_of(block)
-    return DataPart("block", pack(block)) if isinstance(part, ReasoningPart | ToolCallPart | ToolResultPart) else part
+    return DataPart("block", plain(block)) if isinstance(part, ReasoningPart | ToolCallPart | ToolResultPart) else part
 
 
 def _non_standard(block: dict[Any, Any]) -> Part | None:
     value = _mapping(block.get("value"))
     if block.keys() == {"type", "value"} and value.keys() == {"type", "data"} and isinstance(value["type"], str):
-        return DataPart(value["type"], pack(value["data"]))  # the shape that _data_block gives
+        return DataPart(value["type"], plain(value["data"]))  # the shape that _data_block gives
     return None
 
 
@@ -276,7 +276,7 @@ def _medium(kind: str, part: ImagePart | AudioPart | FilePart, **extras: str | N
 def _call_block(part: ToolCallPart) -> dict[Any, Any]:
     if isinstance(part.arguments, str):
         return {"type": "invalid_tool_call", "id": part.id, "name": part.name, "args": part.arguments, "error": None}
-    return {"type": "tool_call", "id": part.id, "name": part.name, "args": unpack(dict(part.arguments))}
+    return {"type": "tool_call", "id": part.id, "name": part.name, "args": dict(part.arguments)}
 
 
 def _result_block(part: ToolResultPart) -> dict[Any, Any]:
@@ -288,11 +288,7 @@ def _result_block(part: ToolResultPart) -> dict[Any, Any]:
 
 
 def _data_block(part: DataPart) -> dict[Any, Any]:
-    """The block that was kept, or the data as a block of no standard kind where it was none."""
-    try:
-        block = unpack(part.data)
-    except (ValueError, TypeError, LookupError):
-        block = None
-    if isinstance(block, dict) and part_of(block) == part:
-        return block
-    return {"type": "non_standard", "value": {"type": part.kind, "data": part.data if block is None else block}}
+    """The block that the data is, or one of no standard kind that holds the data where it is none."""
+    if isinstance(part.data, dict) and part_of(part.data) == part:
+        return part.data
+    return {"type": "non_standard", "value": {"type": part.kind, "data": part.data}}

@@ -68,28 +68,25 @@ class HistoryFactory(Closing):
 
 
 class _CallHistory(SessionChatMessageHistory):
-    """The history as one call of a runnable sees it."""
+    """The history as one call of a runnable sees it: within the call as of its beginning, anywhere else as it is."""
 
     def __init__(self, session_id: str, store: SessionStore, last: int | None, on_unsaved: OnUnsaved | None) -> None:
         super().__init__(session_id, store=store, last=last)
         self._on_unsaved = on_unsaved
         self._at_start: list[BaseMessage] | None = None
 
-    @property
-    def messages(self) -> list[BaseMessage]:
-        """As of the call's beginning within the call; as it is now anywhere else."""
+    def _read(self) -> list[BaseMessage]:
         if not self._in_call():
-            return super().messages
+            return super()._read()
         if self._at_start is None:
-            self._at_start = super().messages
+            self._at_start = super()._read()
         return list(self._at_start)
 
-    async def aget_messages(self) -> list[BaseMessage]:
-        """As :attr:`messages`."""
+    async def _aread(self) -> list[BaseMessage]:
         if not self._in_call():
-            return await super().aget_messages()
+            return await super()._aread()
         if self._at_start is None:
-            self._at_start = await super().aget_messages()
+            self._at_start = await super()._aread()
         return list(self._at_start)
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:

@@ -113,11 +113,7 @@ class SessionChatMessageHistory(Closing, BaseChatMessageHistory):
             InvalidInput: when it is set while ``last`` shows only a part.
             SessionNotActive: when it is set and the session is closed, expired or archived.
         """
-        try:
-            records = self._with_session(lambda session: session.messages(self._last), create=False)
-        except SessionNotFound:
-            return []
-        return [record_to_message(record) for record in records]
+        return self._read()
 
     @messages.setter
     def messages(self, messages: Sequence[BaseMessage]) -> None:
@@ -128,11 +124,7 @@ class SessionChatMessageHistory(Closing, BaseChatMessageHistory):
 
     async def aget_messages(self) -> list[BaseMessage]:
         """As :attr:`messages`."""
-        try:
-            records = await self._awith_session(lambda session: session.amessages(self._last), create=False)
-        except SessionNotFound:
-            return []
-        return [record_to_message(record) for record in records]
+        return await self._aread()
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Add messages at the end, all or none; once this returns they survive a power cut.
@@ -173,6 +165,20 @@ class SessionChatMessageHistory(Closing, BaseChatMessageHistory):
             await self._awith_session(lambda session: session.aremove(), create=False)
         except SessionNotFound:
             return
+
+    def _read(self) -> list[BaseMessage]:
+        try:
+            records = self._with_session(lambda session: session.messages(self._last), create=False)
+        except SessionNotFound:
+            return []
+        return [record_to_message(record) for record in records]
+
+    async def _aread(self) -> list[BaseMessage]:
+        try:
+            records = await self._awith_session(lambda session: session.amessages(self._last), create=False)
+        except SessionNotFound:
+            return []
+        return [record_to_message(record) for record in records]
 
     def _with_session(self, work: Callable[[Session], T], *, create: bool) -> T:
         """Do ``work`` on the session; where it was deleted meanwhile, on the one that has the id now."""

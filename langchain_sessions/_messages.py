@@ -196,7 +196,7 @@ def _expected(record: Message, kind: str) -> dict[str, Any]:
     if kind == "ai":
         calls = [part for part in record.parts if isinstance(part, ToolCallPart)]
         fields["tool_calls"] = [
-            {"name": call.name, "args": unpack(dict(call.arguments)), "id": call.id, "type": "tool_call"}
+            {"name": call.name, "args": dict(call.arguments), "id": call.id, "type": "tool_call"}
             for call in calls
             if not isinstance(call.arguments, str)
         ]

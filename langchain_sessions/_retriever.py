@@ -88,13 +88,21 @@ class SessionRetriever(Closing, BaseRetriever):
         return self
 
     def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **options: Unpack[SearchOptions]
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,  # noqa: ARG002  # the framework asks for it by name
+        **options: Unpack[SearchOptions],
     ) -> list[Document]:
         store, arguments = self._search(options)
         return [] if arguments is None else _documents(store.search(query, **arguments))
 
     async def _aget_relevant_documents(
-        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **options: Unpack[SearchOptions]
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,  # noqa: ARG002  # as above
+        **options: Unpack[SearchOptions],
     ) -> list[Document]:
         store, arguments = self._search(options)
         return [] if arguments is None else _documents(await store.asearch(query, **arguments))

@@ -37,7 +37,7 @@ class _Question(BaseModel):
     until: datetime | None = Field(default=None, description="Only what was said before this ISO date or time.")
 
 
-class _SessionSearchTool(Closing, BaseTool):
+class SessionSearchTool(Closing, BaseTool):
     """See :func:`create_session_search_tool`."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
@@ -56,7 +56,12 @@ class _SessionSearchTool(Closing, BaseTool):
     token_counter: Callable[[str], int] = Field(default=approximate_tokens, exclude=True, repr=False)
 
     _store: SessionStore = PrivateAttr()
-    _opened: SessionStore | None = PrivateAttr(default=None)
+    _opened: SessionStore | None = PrivateAttr()
+
+    def __init__(self, store: SessionStore, opened: SessionStore | None, **fields: Any) -> None:
+        super().__init__(**fields)
+        self._store = store if self.user_id is None else store.for_user(self.user_id)
+        self._opened = opened
 
     def _run(
         self, query: str, since: datetime | None = None, until: datetime | None = None, *, config: RunnableConfig
@@ -151,23 +156,27 @@ def create_session_search_tool(
         InvalidInput: unless exactly one of ``store`` and ``url`` is given, or for a user other than the store's.
         ValidationError: for a number out of range.
     """
-    tool = _SessionSearchTool(
-        name=name,
-        description=description,
-        user_id=user_id,
-        user_id_key=user_id_key,
-        exclude_current=exclude_current,
-        roles=roles,
-        limit=limit,
-        neighbours=neighbours,
-        min_score=min_score,
-        max_tokens=max_tokens,
-        token_counter=token_counter,
-    )
-    tool._store, tool._opened = store_of(store, url)
-    if user_id is not None:
-        tool._store = tool._store.for_user(user_id)
-    return tool
+    store, opened = store_of(store, url)
+    try:
+        return SessionSearchTool(
+            store,
+            opened,
+            name=name,
+            description=description,
+            user_id=user_id,
+            user_id_key=user_id_key,
+            exclude_current=exclude_current,
+            roles=roles,
+            limit=limit,
+            neighbours=neighbours,
+            min_score=min_score,
+            max_tokens=max_tokens,
+            token_counter=token_counter,
+        )
+    except ValueError:
+        if opened is not None:
+            opened.close()
+        raise
 
 
 def _aware(moment: datetime | None) -> datetime | None:

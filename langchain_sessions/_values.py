@@ -16,7 +16,7 @@ from pydantic_core import to_jsonable_python
 
 from agent_session_core.errors import InvalidInput
 
-__all__ = ["LONG", "Path", "pack", "point_at", "unpack"]
+__all__ = ["LONG", "Path", "pack", "plain", "point_at", "unpack"]
 
 Path: TypeAlias = "Sequence[int | str]"
 """Where a string stands among the parts of a message: ``[part, field, key]``."""
@@ -29,7 +29,7 @@ _TAGS = frozenset((_BYTES, _ITEMS, _LITERAL, _PART))
 
 
 def pack(value: Any, known: Mapping[str, Path] | None = None) -> Any:
-    """``value`` as JSON.
+    """``value`` as JSON from which :func:`unpack` makes it again.
 
     Args:
         value: anything; tuples become lists, sets too, keys that are no plain value become strings.
@@ -38,10 +38,16 @@ def pack(value: Any, known: Mapping[str, Path] | None = None) -> Any:
     Raises:
         InvalidInput: when the value is nested too deeply to be walked, or holds itself.
     """
-    try:
-        return _pack(value, known or {})
-    except RecursionError:
-        raise InvalidInput("message: nested too deeply, or holds itself; flatten it") from None
+    return _walked(value, known or {})
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON for every reader: bytes as base64, every key a string, no tags.
+
+    Raises:
+        InvalidInput: as :func:`pack`.
+    """
+    return _walked(value, None)
 
 
 def point_at(path: Path) -> dict[str, Any]:
@@ -76,36 +82,46 @@ def unpack(value: Any, resolve: Callable[[Path], Any] | None = None) -> Any:
     return {key: unpack(item, resolve) for key, item in value.items()}
 
 
-def _pack(value: Any, known: Mapping[str, Path]) -> Any:
+def _walked(value: Any, known: Mapping[str, Path] | None) -> Any:
+    try:
+        return _json(value, known)
+    except RecursionError:
+        raise InvalidInput("message: nested too deeply, or holds itself; flatten it") from None
+
+
+def _json(value: Any, known: Mapping[str, Path] | None) -> Any:
+    """``value`` as JSON, with tags where ``known`` is a mapping."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
         text = str.__str__(value)  # an enum's or a subclass's own str() may say something else
-        return point_at(known[text]) if len(text) >= LONG and text in known else text
+        return point_at(known[text]) if known and len(text) >= LONG and text in known else text
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
         return float(value)
     if isinstance(value, Mapping):
-        return _pack_mapping(value, known)
+        return _json_object(value, known)
     if isinstance(value, list | tuple | set | frozenset):
-        return [_pack(item, known) for item in value]
+        return [_json(item, known) for item in value]
     if isinstance(value, bytes | bytearray | memoryview):
-        return {_BYTES: base64.b64encode(value).decode()}
-    return _pack(_plain(value), known)
+        text = base64.b64encode(value).decode()
+        return text if known is None else {_BYTES: text}
+    return _json(_simpler(value), known)
 
 
-def _pack_mapping(value: Mapping[Any, Any], known: Mapping[str, Path]) -> dict[str, Any]:
+def _json_object(value: Mapping[Any, Any], known: Mapping[str, Path] | None) -> dict[str, Any]:
     if all(isinstance(key, str) for key in value):
-        packed = {str.__str__(key): _pack(item, known) for key, item in value.items()}
-        return {_LITERAL: packed} if len(packed) == 1 and not _TAGS.isdisjoint(packed) else packed
-    if all(key is None or isinstance(key, str | int | float) for key in value):
-        return {_ITEMS: [[key, _pack(item, known)] for key, item in value.items()]}
-    return _pack_mapping({str(key): item for key, item in value.items()}, known)
+        packed = {str.__str__(key): _json(item, known) for key, item in value.items()}
+        tagged = known is not None and len(packed) == 1 and not _TAGS.isdisjoint(packed)
+        return {_LITERAL: packed} if tagged else packed
+    if known is not None and all(key is None or isinstance(key, str | int | float) for key in value):
+        return {_ITEMS: [[key, _json(item, known)] for key, item in value.items()]}
+    return _json_object({str(key): item for key, item in value.items()}, known)
 
 
-def _plain(value: object) -> Any:
-    """An object as plain values: what it consists of where that is known, else how it shows itself."""
+def _simpler(value: object) -> Any:
+    """An object as simpler values: what it consists of where that is known, else how it shows itself."""
     if isinstance(value, BaseModel):
         return value.model_dump(warnings=False)
     try:
