@@ -13,8 +13,8 @@ NOTEBOOKS := notebooks/langchain.ipynb notebooks/llamaindex.ipynb
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(READY) ## watch one memory serve LangChain and LlamaIndex (TRANSCRIPT=file for your own, DB=path to keep it)
-	@$(BIN)/python -m demo $(if $(TRANSCRIPT),--transcript "$(TRANSCRIPT)") $(if $(DB),--db "$(DB)")
+demo: $(READY) ## watch one memory serve LangChain and LlamaIndex (TRANSCRIPT=file, ASK=question, DB=path)
+	@$(BIN)/python -m demo $(if $(TRANSCRIPT),--transcript "$(TRANSCRIPT)") $(if $(ASK),--ask "$(ASK)") $(if $(DB),--db "$(DB)")
 
 test: $(READY) ## run every test (ARGS="-k words" for some; with CI=true also coverage, and no service may be missing)
 ifeq ($(CI),true)

@@ -1,0 +1,1 @@
+"""The program behind ``make demo``: one memory, two frameworks, no network."""

@@ -1,0 +1,84 @@
+"""``python -m demo``: see ``--help``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from agent_session_core import SessionError, SessionStore
+from demo.continuing import carry_on
+from demo.questions import BUNDLED, continuing_question, questions_about
+from demo.replaying import Arrival, let_in
+from demo.screen import Screen
+from demo.transcripts import BUNDLED_FILE, Conversation, conversations
+from langchain_sessions import SessionRetriever
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Show it all; 1 where the file cannot be used."""
+    options = _options(arguments)
+    path = options.transcript or BUNDLED_FILE
+    with tempfile.TemporaryDirectory() if options.db is None else nullcontext(None) as folder:
+        database = Path(folder, "demo.db") if folder is not None else Path(options.db)
+        try:
+            with SessionStore.open(f"sqlite:///{database}") as store:
+                _show(store, path, options.ask, kept=options.db)
+        except SessionError as error:
+            print(f"make demo: {error}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m demo", description="One memory for LangChain and LlamaIndex.")
+    parser.add_argument("--transcript", type=Path, help="a JSON-lines export, or conversations.json of ChatGPT")
+    parser.add_argument("--db", help="the SQLite file to use and keep; without it a temporary one")
+    parser.add_argument("--ask", action="append", help="a question about the past; may be given several times")
+    return parser.parse_args(arguments)
+
+
+def _show(store: SessionStore, path: Path, asked: list[str] | None, *, kept: str | None) -> None:
+    screen = Screen()
+    bundled = path == BUNDLED_FILE
+    screen.opening(path.name, bundled=bundled)
+
+    begun = time.perf_counter()
+    arrivals: list[Arrival] = []
+    problems: list[str] = []
+    for item in conversations(path):
+        if isinstance(item, Conversation):
+            arrivals.append(let_in(store, item, arrivals, problems.append))
+        else:
+            problems.append(str(item))
+    screen.arrived(arrivals, problems, seconds=time.perf_counter() - begun)
+    usable = [arrival for arrival in arrivals if arrival.messages]
+    if not usable:
+        screen.nothing()
+        return
+
+    latest = next((arrival for arrival in reversed(usable) if arrival.through_chain), usable[-1])
+    mine = store.for_user(latest.user_id)
+    session = mine.session(latest.session_id, create=False)
+    before = session.count()
+    asyncio.run(carry_on(mine, session.id, continuing_question(usable, latest, bundled=bundled)))
+    screen.continued(latest.title, before, session.messages(offset=before))
+
+    questions = asked or (BUNDLED if bundled else questions_about(usable, latest))
+    retriever = SessionRetriever(store=mine, k=3, roles=["user", "assistant"], exclude_session_ids=[session.id])
+    screen.questions()
+    for each in questions:
+        begun = time.perf_counter()
+        found = retriever.invoke(each)
+        screen.found(each, found, seconds=time.perf_counter() - begun)
+    strangers = len(store.for_user("somebody-else").search(questions[0])) if questions else 0
+    screen.closing(strangers, kept=kept)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

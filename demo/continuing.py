@@ -1,0 +1,57 @@
+"""What goes on: a LlamaIndex agent takes over a session that LangChain wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from llama_index.core.agent.workflow import FunctionAgent
+from llama_index.core.base.llms.types import ChatMessage, MessageRole, ToolCallBlock
+from llama_index.core.llms.mock import MockFunctionCallingLLM
+from llama_index.core.memory import Memory
+from llama_index.core.tools import FunctionTool
+
+from agent_session_core import SessionStore
+from llamaindex_sessions import AsyncSessionChatStore, SessionRetriever
+
+TOOL = "search_past_sessions"
+
+
+async def carry_on(store: SessionStore, session_id: str, question: str) -> str:
+    """Put ``question`` to an agent whose memory is the session; it looks into the other sessions, and answers."""
+    retriever = SessionRetriever(
+        store, similarity_top_k=3, exclude_session_ids=[session_id], roles=["user", "assistant"]
+    )
+
+    async def search_past_sessions(query: str) -> str:
+        """Find what was said in earlier sessions."""
+        found = await retriever.aretrieve(query)
+        return json.dumps([{"session": hit.metadata["session_title"], "said": hit.node.get_content()} for hit in found])
+
+    agent = FunctionAgent(
+        tools=[FunctionTool.from_defaults(async_fn=search_past_sessions)],
+        llm=MockFunctionCallingLLM(response_generator=_reply),
+        system_prompt="You are a planner with a good memory.",
+    )
+    memory = Memory.from_defaults(session_id=session_id, chat_store=AsyncSessionChatStore(store), token_limit=100_000)
+    return str(await agent.run(question, memory=memory))
+
+
+def _reply(messages: Sequence[ChatMessage], **_: Any) -> ChatMessage:
+    """The scripted model: asked something, it calls the tool; told something by the tool, it passes it on."""
+    last = messages[-1]
+    if last.role != MessageRole.TOOL:
+        call = ToolCallBlock(
+            tool_call_id=f"look_up_{len(messages)}", tool_name=TOOL, tool_kwargs={"query": last.content}
+        )
+        return ChatMessage(role=MessageRole.ASSISTANT, blocks=[call])
+    found = json.loads(last.content or "[]")
+    if not found:
+        return ChatMessage(role=MessageRole.ASSISTANT, content="I find nothing about that in earlier sessions.")
+    best = found[0]
+    return ChatMessage(
+        role=MessageRole.ASSISTANT,
+        content=f"That was settled in \N{LEFT DOUBLE QUOTATION MARK}{best['session']}"
+        f"\N{RIGHT DOUBLE QUOTATION MARK}: {best['said']}",
+    )

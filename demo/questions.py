@@ -1,0 +1,37 @@
+"""What is asked about the past."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from demo.replaying import Arrival
+
+BUNDLED = [
+    "Who must not eat nuts?",
+    "What helped when the cobbles hurt my wrists?",
+    "Can we still call off the room, and until when?",
+]
+"""None of them in the words that were used."""
+
+
+def continuing_question(arrivals: Sequence[Arrival], latest: Arrival, *, bundled: bool) -> str:
+    """What the agent is asked in the session ``latest``; the answer lies in another one."""
+    if bundled:
+        return "Where do Tom and I sit on the plane, and what is our booking reference?"
+    others = _others(arrivals, latest)
+    return f"What did we say about {_topic(others[0] if others else latest)}?"
+
+
+def questions_about(arrivals: Sequence[Arrival], latest: Arrival) -> list[str]:
+    """Up to three questions about somebody's own sessions, made of their titles."""
+    return [f"What was it about {_topic(arrival)}?" for arrival in _others(arrivals, latest)[1:4]]
+
+
+def _others(arrivals: Sequence[Arrival], latest: Arrival) -> list[Arrival]:
+    """The sessions of the same person, the longest first."""
+    others = [arrival for arrival in arrivals if arrival.user_id == latest.user_id and arrival is not latest]
+    return sorted(others, key=lambda arrival: -arrival.messages)
+
+
+def _topic(arrival: Arrival) -> str:
+    return arrival.title[:80].rstrip(" .?!")
