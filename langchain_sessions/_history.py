@@ -56,6 +56,8 @@ class SessionChatMessageHistory(Closing, BaseChatMessageHistory):
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(session_id, str):
+            raise InvalidInput(f"session_id: expected a string, got {type(session_id).__name__}; use str(...)")
         if last is not None and (not isinstance(last, int) or isinstance(last, bool) or last < 1):
             raise InvalidInput(f"last: {last!r:.60} is no number of messages; give 1 or more, or None for all")
         store, self._opened = store_of(store, url)

@@ -4,14 +4,39 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
-from agent_session_core import SessionStore
+from agent_session_core import Message, Role, SessionStore
 from langchain_core.messages import BaseMessage
 
 from langchain_sessions import SessionChatMessageHistory
+
+DAY = datetime(2024, 5, 3, 10, 12, tzinfo=timezone(timedelta(hours=1)))
+SAID: dict[str, tuple[str, str, list[tuple[Role, str]]]] = {
+    "trip": (
+        "ana",
+        "Lisbon trip",
+        [
+            ("user", "We fly to Lisbon on the fourth of May."),
+            ("assistant", "Noted: the flight to Lisbon leaves on the fourth of May."),
+            ("user", "The hotel in Lisbon is near the river."),
+            ("assistant", "The hotel near the river is booked for Lisbon."),
+        ],
+    ),
+    "garden": (
+        "ana",
+        "Garden",
+        [
+            ("user", "The tomatoes need water every morning."),
+            ("assistant", "Watering tomatoes every morning is on the list."),
+        ],
+    ),
+    "bobs": ("bob", "Bob's secret", [("user", "My own flight to Lisbon is a secret canary."), ("assistant", "Kept.")]),
+}
+"""What the sessions of the indexed store hold: owner, title and what was said."""
 
 Trip: TypeAlias = Callable[[Sequence[BaseMessage]], list[BaseMessage]]
 
@@ -24,8 +49,18 @@ def url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def store(url: str) -> Iterator[SessionStore]:
-    """A store in a file, with its index."""
-    with SessionStore.open(url) as store:
+    """A store in a file; it needs no index."""
+    with SessionStore.open(url, index="off") as store:
+        yield store
+
+
+@pytest.fixture
+def indexed() -> Iterator[SessionStore]:
+    """A store in memory with its index, and the sessions of two users in it."""
+    with SessionStore.open("sqlite://") as store:
+        for session_id, (user_id, title, said) in SAID.items():
+            session = store.session(session_id, user_id=user_id, title=title)
+            session.append([Message(role=role, text=text, created_at=DAY) for role, text in said])
         yield store
 
 
