@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -24,7 +25,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 def shown(value: object) -> str:
     """``value`` as an error message shows it: shortened, one line, printable."""
-    text = ascii(value) if isinstance(value, str) else repr(value)
+    try:
+        text = ascii(value[:61]) if isinstance(value, str) else reprlib.repr(value)  # neither writes out the whole
+    except ValueError:  # an integer of thousands of digits
+        text = f"a very large {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -96,7 +100,9 @@ def whole(value: object, argument: str, *, least: int = 1, most: int = MAX_LIMIT
 def moment(value: object, argument: str) -> datetime:
     """An aware datetime."""
     if not isinstance(value, datetime):
-        raise InvalidInput(f"{argument}: expected a datetime, got {type(value).__name__} {shown(value)}")
+        raise InvalidInput(
+            f"{argument}: expected a datetime, got {type(value).__name__} {shown(value)}; use datetime.now(timezone.utc), for one"
+        )
     if value.utcoffset() is None:
         raise InvalidInput(
             f"{argument}: {shown(value)} has no time zone; give it one, by .replace(tzinfo=timezone.utc) for UTC"
@@ -113,7 +119,7 @@ def json_object(value: object, argument: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, Mapping):
-        raise InvalidInput(f"{argument}: expected a mapping, got {type(value).__name__} {shown(value)}")
+        raise InvalidInput(f"{argument}: expected a mapping, got {type(value).__name__} {shown(value)}; use a dict")
     if not value:
         return None
     for key in value:
@@ -125,6 +131,16 @@ def json_object(value: object, argument: str) -> str | None:
     if not _finite(value):
         raise InvalidInput(f"{argument}: holds NaN or infinity, which JSON has not; use None or a string")
     return text
+
+
+def archived(value: Any) -> bool | None:
+    """Which messages: live (False), archived (True) or both (None)."""
+    if value is not None and not isinstance(value, bool):
+        raise InvalidInput(
+            f"archived: {shown(value)} is not known; use False for the live history, True for what was set aside, "
+            "None for both"
+        )
+    return value
 
 
 def one_of(value: Any, argument: str, allowed: tuple[str, ...]) -> str:

@@ -58,6 +58,11 @@ def decode(text: str) -> Any:
         ) from error
 
 
+def canonical(text: str) -> str:
+    """The stored ``text`` with its keys in order: equal for values that differ in nothing else."""
+    return json.dumps(decode(text), sort_keys=True)
+
+
 def _depth(value: Any) -> int:
     deepest, open_ = 0, [(value, 1)]
     while open_:

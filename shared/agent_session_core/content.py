@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import uuid_utils
 
 from agent_session_core import _checks
-from agent_session_core._json import decode, encode
+from agent_session_core._json import canonical, decode, encode
 from agent_session_core.errors import CorruptRecord, InvalidInput
 from agent_session_core.models import (
     AudioPart,
@@ -44,10 +44,15 @@ _PARTS: dict[str, type[Part]] = {
     "tool_result": ToolResultPart,
 }
 _NAMES = {cls: name for name, cls in _PARTS.items()}
-_FIELDS = {cls: tuple((f.name, None if f.default is MISSING else f.default) for f in fields(cls)) for cls in _NAMES}
+_FIELDS: dict[type[Any], tuple[tuple[str, Any], ...]] = {
+    cls: tuple((field.name, field.default) for field in fields(cls)) for cls in _NAMES
+}
+_IN_RESULTS = (TextPart, ImagePart, AudioPart, FilePart, DataPart)  # what a tool result may hold
 _UNFIT = re.compile("[\x00\ud800-\udfff]")  # what a text column cannot hold
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
+_FIRST_MOMENT = (datetime.min.replace(tzinfo=timezone.utc) - _EPOCH) // _MICROSECOND
+_LAST_MOMENT = (datetime.max.replace(tzinfo=timezone.utc) - _EPOCH) // _MICROSECOND
 
 
 class StoredMessage(NamedTuple):
@@ -108,23 +113,26 @@ def to_row(message: Message, *, at: int, id: str | None = None) -> StoredMessage
     text = message.text
     if not text.isascii() or "\x00" in text:
         text = _fitting(text, "text", exact)
-    name = message.name and _name(message.name, "name", exact)
-    call = message.tool_call_id and _name(message.tool_call_id, "tool_call_id", exact)
-    author = message.author and _name(message.author, "author", exact)
+    name = None if message.name is None else _name(message.name, "name", exact)
+    call = None if message.tool_call_id is None else _name(message.tool_call_id, "tool_call_id", exact)
+    author = None if message.author is None else _name(message.author, "author", exact)
     payload: dict[str, Any] = {}
     parts = message.parts
     only_text = len(parts) == 1 and type(parts[0]) is TextPart and parts[0].text == message.text
     if not only_text and (parts or message.text):
         payload["parts"] = [_part_to_json(part, message.text) for part in parts]
     if message.usage is not None:
-        usage = message.usage
-        payload["usage"] = [usage.input_tokens, usage.output_tokens, usage.total_tokens]
+        payload["usage"] = _usage_to_json(message.usage)
     if exact:
         payload["exact"] = exact
     offset = 0
     if message.created_at is not None:
         offset = int(_checks.moment(message.created_at, "created_at").utcoffset().total_seconds())  # type: ignore[union-attr]  # moment() has seen to it
         at = to_microseconds(message.created_at)
+        if not _FIRST_MOMENT <= at <= _LAST_MOMENT:
+            raise InvalidInput(
+                f"created_at: {message.created_at} is outside the years 1 to 9999 of UTC; use another time"
+            )
     origin = message.origin
     row = StoredMessage(
         id or message.id or new_id(),
@@ -137,7 +145,7 @@ def to_row(message: Message, *, at: int, id: str | None = None) -> StoredMessage
         text,
         encode(payload, "parts") if payload else None,
         _checks.json_object(message.metadata, "metadata") if message.metadata else None,
-        f"{origin.framework}/{origin.version}" if origin is not None else None,
+        _framework(origin) if origin is not None else None,
         encode(origin.data, "origin.data") if origin is not None else None,
     )
     size = len(text) + len(row.payload or "") + len(row.origin_data or "")
@@ -156,12 +164,12 @@ def from_row(row: Sequence[Any]) -> Message:
         CorruptRecord: when the row was not written by this package.
     """
     seq, run, id_, role, name, call, author, at, offset, text, payload, metadata, origin, origin_data = row
-    parts: tuple[Part, ...] = _text_part(text) if text else ()
-    if payload is None and metadata is None and origin is None:
-        created_at = from_microseconds(at, offset)
-        return _restored(role, text, parts, id_, name, call, author, created_at, None, {}, None, seq, run)
     usage = None
     try:
+        parts: tuple[Part, ...] = _text_part(text) if text else ()
+        if payload is None and metadata is None and origin is None:
+            created_at = from_microseconds(at, offset)
+            return _restored(role, text, parts, id_, name, call, author, created_at, None, {}, None, seq, run)
         if payload is not None:
             rest = decode(payload)
             exact = rest.get("exact")
@@ -194,7 +202,7 @@ def from_row(row: Sequence[Any]) -> Message:
             seq,
             run,
         )
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (CorruptRecord, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CorruptRecord(f"message {seq} of a session cannot be read ({error}); restore it from a backup") from error
 
 
@@ -281,12 +289,12 @@ def same_content(row: StoredMessage, stored: Sequence[Any], *, with_time: bool) 
     return (
         row.role == other.role
         and row.text == other.text
-        and row.payload == other.payload
+        and _same_json(row.payload, other.payload)
         and row.name == other.name
         and row.tool_call_id == other.tool_call_id
         and row.author == other.author
-        and row.metadata == other.metadata
-        and row.origin_data == other.origin_data
+        and _same_json(row.metadata, other.metadata)
+        and _same_json(row.origin_data, other.origin_data)
         and (not with_time or row.created_at == other.created_at)
     )
 
@@ -296,7 +304,7 @@ def same_history(message: Message, stored: Message) -> bool:
     return (
         message.role == stored.role
         and message.text == stored.text
-        and message.parts == stored.parts
+        and (message.parts == stored.parts or _same_parts(message.parts, stored.parts))
         and message.name == stored.name
         and message.tool_call_id == stored.tool_call_id
         and (
@@ -304,8 +312,23 @@ def same_history(message: Message, stored: Message) -> bool:
             or stored.origin is None
             or message.origin.framework != stored.origin.framework
             or message.origin.data == stored.origin.data
+            or _same_json(encode(message.origin.data, "origin.data"), encode(stored.origin.data, "origin.data"))
         )
     )
+
+
+def _same_parts(given: Sequence[Part], stored: Sequence[Part]) -> bool:
+    """Whether parts say the same once they are JSON, which makes lists of tuples and where NaN equals itself."""
+    return len(given) == len(stored) and all(
+        one == other
+        or (type(one) is type(other) and _same_json(*(encode(part_to_json(part), "parts") for part in (one, other))))
+        for one, other in zip(given, stored, strict=True)
+    )
+
+
+def _same_json(one: str | None, other: str | None) -> bool:
+    """Whether two stored texts say the same, in whatever order of keys."""
+    return one == other or (one is not None and other is not None and canonical(one) == canonical(other))
 
 
 def part_to_json(part: Part) -> dict[str, Any]:
@@ -335,9 +358,28 @@ def _part_to_json(part: Part, whole: str | None) -> dict[str, Any]:
     data: dict[str, Any] = {"type": kind}
     for field, default in _FIELDS[type(part)]:
         value = getattr(part, field)
-        if value != default:
-            data[field] = [_part_to_json(inner, None) for inner in value] if field == "parts" else value
+        if value is default or (value is None and field == "id"):
+            continue
+        told = _field_to_json(part, field, value)
+        if default is None or default is MISSING or told:
+            data[field] = told
     return data
+
+
+def _field_to_json(part: Part, field: str, value: Any) -> Any:
+    if field == "parts":
+        if isinstance(value, list | tuple) and all(isinstance(inner, _IN_RESULTS) for inner in value):
+            return [_part_to_json(inner, None) for inner in value]
+    elif field == "arguments":
+        if isinstance(value, str | dict):
+            return value
+        if isinstance(value, Mapping):
+            return dict(value)
+    elif isinstance(value, bool if field == "is_error" else str) or (field == "data" and isinstance(part, DataPart)):
+        return value
+    raise InvalidInput(
+        f"parts: {type(part).__name__}.{field} cannot be {_checks.shown(value)}; give what the record's type says"
+    )
 
 
 def _part_from_json(data: Mapping[str, Any], whole: str) -> Part:
@@ -349,10 +391,26 @@ def _part_from_json(data: Mapping[str, Any], whole: str) -> Part:
         values["parts"] = tuple(_part_from_json(inner, "") for inner in values["parts"])
     if cls is ToolCallPart:
         return ToolCallPart(values.get("id"), values.get("name", ""), values.get("arguments", {}))
-    for field, default in _FIELDS[cls]:
-        if default is None and field not in values:
-            values[field] = "" if field in ("text", "tool_call_id", "kind") else None
     return cls(**values)  # type: ignore[no-any-return]  # one of the kinds above
+
+
+def _usage_to_json(usage: object) -> list[int]:
+    if not isinstance(usage, Usage):
+        raise InvalidInput(f"usage: expected a Usage, got {type(usage).__name__} {_checks.shown(usage)}")
+    return [
+        _checks.whole(count, "usage", least=0, most=10**15)
+        for count in (usage.input_tokens, usage.output_tokens, usage.total_tokens)
+    ]
+
+
+def _framework(origin: object) -> str:
+    """The column that says which framework, and which version of it, a message came from."""
+    if not isinstance(origin, Origin):
+        raise InvalidInput(f"origin: expected an Origin, got {type(origin).__name__} {_checks.shown(origin)}")
+    framework = _checks.identifier(origin.framework, "origin.framework")
+    if "/" in framework:
+        raise InvalidInput(f"origin.framework: {_checks.shown(framework)} holds a slash; use a plain name")
+    return f"{framework}/{_checks.identifier(origin.version, 'origin.version')}"
 
 
 def _fitting(text: str, field: str, exact: dict[str, str]) -> str:

@@ -200,10 +200,12 @@ def replace(conn: Connection, key: Key, given: Sequence[Draft]) -> list[Message]
     )
     taken_back = sql.taken_back_last(conn, key.session, session.run, session.revision)
     returning = {row[0] for row in taken_back}
-    stored = [from_row(row) for row in sorted([*live, *taken_back], key=lambda row: int(row[0]))]
-    equal = 0
-    while equal < min(len(stored), len(given)) and same_history(given[equal].message, stored[equal]):
-        equal += 1
+    stored = [from_row(row) for row in live]
+    equal = _equal_beginning(given, stored)
+    if taken_back and equal < len(given):
+        whole = [from_row(row) for row in sorted([*live, *taken_back], key=lambda row: int(row[0]))]
+        if (longer := _equal_beginning(given, whole)) > equal:
+            stored, equal = whole, longer
     _, _, revision = take_numbers(conn, key, 0)
     back = [message.seq for message in stored[:equal] if message.seq in returning and message.seq is not None]
     gone = [message.seq for message in stored[equal:] if message.seq not in returning and message.seq is not None]
@@ -213,9 +215,22 @@ def replace(conn: Connection, key: Key, given: Sequence[Draft]) -> list[Message]
         sql.announce(conn, key.tenant, key.session, min(back + gone), max(back + gone))
     if equal == len(given):
         return stored[:equal]
-    kept = {message.id for message in stored[:equal]}
-    rest = [d if d.row.id not in kept else Draft(d.row._replace(id=new_id()), d.message, False) for d in given[equal:]]
+    taken = set(sql.by_ids(conn, key.session, (draft.row.id for draft in given[equal:] if draft.has_id)))
+    rest = []
+    for draft in given[equal:]:
+        row = draft.row if draft.row.id not in taken else draft.row._replace(id=new_id())
+        taken.add(row.id)
+        rest.append(Draft(row, draft.message, has_id=False))  # whatever is there already: this is another message
     return stored[:equal] + append(conn, key, rest, loose=True)
+
+
+def _equal_beginning(given: Sequence[Draft], stored: Sequence[Message]) -> int:
+    """How many messages at the beginning of both say the same."""
+    pairs = enumerate(zip(given, stored, strict=False))
+    return next(
+        (place for place, (draft, message) in pairs if not same_history(draft.message, message)),
+        min(len(given), len(stored)),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, overload
 
+from agent_session_core._checks import shown
 from agent_session_core.errors import InvalidInput
 
 __all__ = [
@@ -183,13 +184,16 @@ class Message:
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
-            raise InvalidInput(f"role: {self.role!r:.60} is no role; use one of {', '.join(ROLES)}")
+            raise InvalidInput(f"role: {shown(self.role)} is no role; use one of {', '.join(ROLES)}")
         if not isinstance(self.text, str):
             raise InvalidInput(f"text: expected a string, got {type(self.text).__name__}; use parts= for other content")
         if self.parts:
-            object.__setattr__(self, "parts", tuple(self.parts))
-            if not self.text:
-                object.__setattr__(self, "text", text_of(self.parts))
+            try:
+                object.__setattr__(self, "parts", tuple(self.parts))
+                if not self.text:
+                    object.__setattr__(self, "text", text_of(self.parts))
+            except TypeError as error:
+                raise InvalidInput(f"parts: {shown(self.parts)} are no parts ({error}); use TextPart(...)") from None
         elif self.text:
             object.__setattr__(self, "parts", (TextPart(self.text),))
 

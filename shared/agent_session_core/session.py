@@ -201,11 +201,11 @@ class Session:
 
     def count(self, *, archived: bool | None = False) -> int:
         """How many messages the current run has: live ones, archived ones, or (None) both."""
-        return self._database.read(partial(_count, key=self._key, archived=archived))
+        return self._database.read(partial(_count, key=self._key, archived=_checks.archived(archived)))
 
     async def acount(self, *, archived: bool | None = False) -> int:
         """As :meth:`count`."""
-        return await self._database.aread(partial(_count, key=self._key, archived=archived))
+        return await self._database.aread(partial(_count, key=self._key, archived=_checks.archived(archived)))
 
     def replace(self, messages: Iterable[Message]) -> list[Message]:
         """Make the history equal to ``messages``, in one step.
@@ -336,14 +336,14 @@ class Session:
     ) -> Work[list[Message]]:
         if last is not None and (offset or limit is not None):
             raise InvalidInput("last: cannot go with offset or limit; use the one or the other")
-        after = since if isinstance(since, int) and not isinstance(since, bool) else 0
+        by_seq = isinstance(since, int) and not isinstance(since, bool)
         asked = Reading(
             last=None if last is None else _checks.whole(last, "last"),
-            after=_checks.whole(after, "since", least=0, most=sql.END),
-            since=None if since is None or isinstance(since, int) else _checks.moment(since, "since"),
+            after=_checks.whole(since, "since", least=0, most=sql.END) if by_seq else 0,
+            since=None if since is None or by_seq else _checks.moment(since, "since"),
             roles=None if roles is None else checked_roles(roles),
             run=None if run is None else _checks.whole(run, "run"),
-            archived=archived,
+            archived=_checks.archived(archived),
             offset=_checks.whole(offset, "offset", least=0),
             limit=None if limit is None else _checks.whole(limit, "limit"),
         )
@@ -372,8 +372,8 @@ class Session:
             first=None if first is None else _checks.whole(first, "first", least=0),
             last=None if last is None else _checks.whole(last, "last", least=0),
             index=None if index is None else _checks.whole(index, "index", least=0),
-            seqs=None if seqs is None else tuple(_checks.whole(seq, "seqs", most=sql.END) for seq in seqs),
-            archived=archived,
+            seqs=None if seqs is None else checked_seqs(seqs),
+            archived=_checks.archived(archived),
         )
         return partial(history.take, key=self._key, selected=selected, into=REMOVED)
 
@@ -399,6 +399,19 @@ def checked_roles(roles: object) -> tuple[Role, ...]:
     if not chosen:
         raise InvalidInput("roles: an empty list asks for nothing; leave it out to have every role")
     return chosen  # type: ignore[return-value]  # one_of() has seen to it
+
+
+def checked_seqs(seqs: object) -> tuple[int, ...]:
+    """Places of messages.
+
+    Raises:
+        InvalidInput: for anything but whole numbers from 1 on.
+    """
+    if isinstance(seqs, str | bytes) or not isinstance(seqs, Iterable):
+        raise InvalidInput(
+            f"seqs: expected a list of numbers, got {_checks.shown(seqs)}; write [{_checks.shown(seqs)}]"
+        )
+    return tuple(_checks.whole(seq, "seqs", most=sql.END) for seq in seqs)
 
 
 def _count(conn: Connection, key: Key, archived: bool | None) -> int:

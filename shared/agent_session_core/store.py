@@ -331,6 +331,8 @@ class SessionStore:
     ) -> tuple[Any, sql.Scope, int]:
         scope = self._scoped(user_id)
         statuses = (status,) if isinstance(status, str) else status
+        if statuses is not None and not isinstance(statuses, Iterable):
+            raise InvalidInput(f"status: {_checks.shown(status)} is not known; use one of {', '.join(STATUSES)}")
         limit = _checks.whole(limit, "limit", most=1_000)
         _checks.json_object(metadata, "metadata")
         work = partial(
