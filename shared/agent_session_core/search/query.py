@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from agent_session_core.search.words import Words
 
-__all__ = ["STOP_WORDS", "Question", "read_question"]
+__all__ = ["STOP_WORDS", "Question", "Speakers", "read_question"]
 
 MOST_WORDS = 256
 """Distinct words of a question that are searched for."""
@@ -38,42 +39,72 @@ class Question:
 
     Attributes:
         words: the words to look for, each once, as written (lower case).
-        stems: the stems of each word; the same stem under two words counts twice.
-        named: the speakers of the scope that the question names.
+        stems: the stem of each word; the same stem under two words counts twice.
+        named: the numbers of the speakers that the question names.
     """
 
     words: tuple[str, ...]
-    stems: tuple[tuple[int, ...], ...]
-    named: frozenset[str]
+    stems: tuple[int, ...]
+    named: frozenset[int]
 
 
-def read_question(text: str, speakers: Iterable[str], words: Words) -> Question:
+class Speakers:
+    """Everybody who speaks in a scope, each with a number, found by the words of their names."""
+
+    def __init__(self, words: Words) -> None:
+        self._words = words
+        self.names: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self._by_first: dict[str, list[tuple[list[str], int]]] = {}
+        self._lock = threading.Lock()
+
+    def number(self, speaker: str) -> int:
+        """The speaker's number, given at the first time."""
+        found = self._numbers.get(speaker)
+        return self._add(speaker) if found is None else found
+
+    def find(self, speaker: str) -> int | None:
+        """The speaker's number, None for somebody who never spoke here."""
+        return self._numbers.get(speaker)
+
+    def named(self, asked: Sequence[str]) -> tuple[frozenset[int], frozenset[str]]:
+        """Whom the words of a question name, and with which words.
+
+        A speaker is named by the whole name, or by the first word of a name of several.
+        """
+        numbers, spoken = set(), set()
+        for place, word in enumerate(asked):
+            for name, number in self._by_first.get(word, ()):
+                if name == list(asked[place : place + len(name)]):
+                    said = name
+                elif len(word) > 1 and word not in STOP_WORDS:
+                    said = name[:1]
+                else:
+                    continue
+                if len(said) > 1 or said[0] not in _NO_NAMES:
+                    numbers.add(number)
+                    spoken.update(said)
+        return frozenset(numbers), frozenset(spoken)
+
+    def _add(self, speaker: str) -> int:
+        name = self._words.split(speaker)
+        with self._lock:
+            number = self._numbers.setdefault(speaker, len(self.names))
+            if number == len(self.names):
+                self.names.append(speaker)
+                if name:
+                    self._by_first.setdefault(name[0], []).append((name, number))
+        return number
+
+
+def read_question(text: str, speakers: Speakers, words: Words) -> Question:
     """The words, stems and named speakers of a question.
 
-    A speaker is named by the whole name, or by the first word of a name of several, as whole words. Names and small
-    words are not looked for, unless there would be nothing left.
+    Names and small words are not looked for, unless nothing else would be left.
     """
     asked = words.split(text)
-    present = set(asked)
-    named = set()
-    names: set[str] = set()
-    for speaker in speakers:
-        parts = words.split(speaker)
-        spoken = _spoken(parts, asked, present)
-        if spoken:
-            named.add(speaker)
-            names.update(spoken)
+    named, names = speakers.named(asked)
     distinct = list(dict.fromkeys(asked))
     wanted = [word for word in distinct if word not in STOP_WORDS and word not in names]
     wanted = (wanted or [word for word in distinct if word not in names] or distinct)[:MOST_WORDS]
-    return Question(tuple(wanted), tuple(tuple(stems) for stems in words.stems(wanted)), frozenset(named))
-
-
-def _spoken(name: Sequence[str], asked: Sequence[str], present: set[str]) -> Sequence[str]:
-    """The part of a speaker's name that the question says, empty where it does not name the speaker."""
-    if not name or name[0] not in present or (len(name) == 1 and name[0] in _NO_NAMES):
-        return ()
-    if any(list(asked[start : start + len(name)]) == list(name) for start in range(len(asked))):
-        return name
-    first = name[0]
-    return () if len(first) < 2 or first in STOP_WORDS or first in _NO_NAMES else (first,)
+    return Question(tuple(wanted), tuple(words.stem(wanted)), named)

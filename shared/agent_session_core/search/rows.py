@@ -5,11 +5,11 @@ Everything made here is final when the message is stored, so every index holds t
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
 __all__ = [
     "CHUNK",
@@ -20,7 +20,6 @@ __all__ = [
     "context",
     "date_words",
     "embedded_text",
-    "local_time",
     "speaker_of",
 ]
 
@@ -40,7 +39,6 @@ _MONTHS = (
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def clean(text: str) -> str:
@@ -80,18 +78,12 @@ def context(text: str, before: Sequence[str]) -> tuple[str, str]:
     return prev, prev2
 
 
-def local_time(microseconds: int, utc_offset: int) -> datetime:
-    """The time on the writer's clock: "Monday" depends on it.
+def date_words(moment: datetime) -> str:
+    """The date as people ask for it, in English whatever the locale: ``May 8 2023 Monday``.
 
     Args:
-        microseconds: since 1970, UTC.
-        utc_offset: seconds east of UTC.
+        moment: the time on the writer's clock, on which "Monday" depends.
     """
-    return _EPOCH + timedelta(microseconds=microseconds, seconds=utc_offset)
-
-
-def date_words(moment: datetime) -> str:
-    """The date as people ask for it, in English whatever the locale: ``May 8 2023 Monday``."""
     return f"{_MONTHS[moment.month - 1]} {moment.day} {moment.year} {_DAYS[moment.weekday()]}"
 
 

@@ -76,6 +76,10 @@ class Words:
         """The words of a question: lower case, without accents, in order."""
         return self._plain.tokens([_prepared(text, _pairs)])[0]
 
+    def stem(self, words: Sequence[str]) -> list[int]:
+        """The stem of each word that :meth:`split` gave, as the crc32 of its bytes."""
+        return [crc32(tokens[0].encode()) if tokens else 0 for tokens in self._stemming.tokens(words)]
+
     def _look_up(self, pieces: Sequence[str]) -> dict[str, tuple[int, ...]]:
         tokens = self._stemming.tokens(pieces)
         return {

@@ -1,0 +1,225 @@
+"""From the outbox to the index: what changed is read as it stands now, made ready outside any lock, written at once.
+
+A batch is a beginning of each session's changes. It is written only for those sessions whose beginning is still the
+same; otherwise another process was faster, and nothing old can overtake anything newer.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from agent_session_core.errors import EmbeddingChanged, IndexUnavailable
+from agent_session_core.search import changes as sql
+from agent_session_core.search import tasks
+from agent_session_core.search.entries import embedded_texts
+from agent_session_core.search.statements import FORMAT, IndexRow, Info, info
+from agent_session_core.search.vectors import embed_where_possible, pack
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from agent_session_core.ports import Embedder, Vectors
+    from agent_session_core.search.tasks import Task
+    from agent_session_core.search.words import Words
+    from agent_session_core.sql.engine import Database
+
+__all__ = ["Indexer"]
+
+BATCH = 256
+"""Messages made ready and written together."""
+REST = 2.0
+"""Seconds for which an embedder that failed is left alone."""
+LONGEST_WAIT = 60.0
+"""Seconds after which what could not be embedded is tried again, at the latest."""
+
+_Due: TypeAlias = "Callable[[Connection, int, int], list[int]]"
+
+
+class _Batch(NamedTuple):
+    info: Info | None
+    tasks: list[Task]
+    gone: list[int]
+
+
+class Indexer:
+    """Keeps the index up with the messages. May be used from several threads and processes at once.
+
+    Args:
+        database: where messages, outbox and index are.
+        embedder: makes the vectors.
+        words: the tokenizer; its analyzer makes the stems.
+    """
+
+    def __init__(self, database: Database, embedder: Embedder, words: Words) -> None:
+        self._database = database
+        self._embedder = embedder
+        self._words = words
+        self._turn = threading.Lock()  # threads of one process would only do the same work twice
+        self._rests_until = 0.0
+        self._failure: IndexUnavailable | None = None
+
+    def fits(self, made: Info) -> bool:
+        """Whether an index was made with this analyzer and embedder, by this version of the package."""
+        return (made.format, made.analyzer, made.embedding) == (FORMAT, self._words.analyzer, self._embedder.name)
+
+    def require(self, made: Info) -> None:
+        """Check that an index can be used with this analyzer and embedder.
+
+        Raises:
+            EmbeddingChanged: naming both and the remedy.
+        """
+        if not self.fits(made):
+            raise EmbeddingChanged(
+                f"embedder: the index was made with {made.embedding!r:.80} and analyzer {made.analyzer!r} (format "
+                f"{made.format}), the store was opened with {self._embedder.name!r:.80} and {self._words.analyzer!r} "
+                f"(format {FORMAT}); open it with those, or call store.reindex()"
+            )
+
+    def made_now(self, slot: int, generation: int, *, building: bool, dimensions: int | None = None) -> Info:
+        """What an index is made with from now on."""
+        return Info(slot, generation, building, FORMAT, self._words.analyzer, self._embedder.name, dimensions)
+
+    def leave_alone(self, error: IndexUnavailable) -> None:
+        """Do not ask an embedder that failed again for a while."""
+        self._failure = error
+        self._rests_until = time.monotonic() + REST
+
+    @property
+    def left_alone(self) -> IndexUnavailable | None:
+        """Why the embedder is left alone just now, None where it is not."""
+        return self._failure if time.monotonic() < self._rests_until else None
+
+    def drain(self, tenant: str, user_id: str | None = None) -> int:
+        """Index what has changed; how many messages were looked at.
+
+        Changes that come meanwhile are left for the next call. With another embedder or analyzer than the index was
+        made with, they wait: two are never mixed.
+
+        Args:
+            tenant: whose changes.
+            user_id: only what this user's sessions need.
+
+        Raises:
+            EmbeddingChanged: when an embedder of the same name gives vectors of other dimensions.
+        """
+        return self._drain(tenant, lambda conn, now, up_to: sql.due(conn, tenant, user_id, now, up_to))
+
+    def forget(self, tenant: str) -> None:
+        """Take sessions that are gone out of the index, and leave all else for later."""
+        up_to = self._database.read(sql.newest)
+        while gone := self._database.read(lambda conn: sql.due_and_gone(conn, tenant, up_to)):
+            self._database.write(partial(tasks.forget, tenant=tenant, sessions=gone))
+
+    def _drain(self, tenant: str, due: _Due) -> int:
+        now = time.time_ns() // 1_000
+        count = 0
+        with self._turn:
+            up_to = self._database.read(sql.newest)
+            while up_to:
+                batch = self._database.read(partial(self._load, tenant, due, now, up_to), snapshot=True)
+                if not batch.tasks and not batch.gone:
+                    break
+                for task in batch.tasks:
+                    tasks.make(task, self._words)
+                dimensions = self._make_vectors(batch.tasks, now)
+                self._database.write(partial(self._apply, tenant, batch, dimensions))
+                count += sum(task.size for task in batch.tasks)
+        return count
+
+    def _load(self, tenant: str, due: _Due, now: int, up_to: int, conn: Connection) -> _Batch:
+        made = info(conn, tenant)
+        if made is not None and not self.fits(made):
+            return _Batch(made, [], [])
+        slot = 0 if made is None else made.slot
+        batch = _Batch(made, [], [])
+        room = BATCH
+        for session in due(conn, now, up_to):
+            task = tasks.load(conn, tenant, session, slot, room)
+            if task is None:
+                batch.gone.append(session)
+                continue
+            batch.tasks.append(task)
+            room -= task.size
+            if room <= 0:
+                break
+        return batch
+
+    def _make_vectors(self, batch: Sequence[Task], now: int) -> int | None:
+        """Vectors for the rows that have none, and their dimensions.
+
+        Where the embedder fails, the words are indexed and the vectors are put off.
+        """
+        missing = [(task, place) for task in batch for place, row in enumerate(task.rows) if row.vector is None]
+        if not missing:
+            return None
+        try:
+            vectors, refused = self._embed(
+                embedded_texts([task.looked_at[tasks.seq_of(task.rows[place])] for task, place in missing])
+            )
+        except IndexUnavailable as error:
+            for task in batch:
+                _delay(task, now, error)
+            return None
+        for number, ((task, place), blob) in enumerate(zip(missing, pack(vectors), strict=True)):
+            row = task.rows[place]
+            if number in refused:
+                seq = tasks.seq_of(row)
+                task.delayed.append(sql.Delayed(task.session, seq, seq, sql.ASIDE, 1, refused[number]))
+            task.rows[place] = row._replace(vector=blob)
+        return int(vectors.shape[1])
+
+    def _embed(self, texts: Sequence[str]) -> tuple[Vectors, dict[int, str]]:
+        failure = self.left_alone
+        if failure is not None:
+            raise failure
+        try:
+            return embed_where_possible(self._embedder, texts)
+        except IndexUnavailable as error:
+            self.leave_alone(error)
+            raise
+
+    def _apply(self, tenant: str, batch: _Batch, dimensions: int | None, conn: Connection) -> None:
+        tasks.forget(conn, tenant, batch.gone)
+        made = info(conn, tenant)
+        if made is None:
+            made = self.made_now(0, 1, building=False)
+            sql.write_info(conn, tenant, made)
+        elif batch.info is None or made.generation != batch.info.generation:
+            return
+        self._know_dimensions(conn, tenant, made, dimensions)
+        beside = info(conn, tenant, building=True)
+        rows: list[IndexRow] = []
+        for task in batch.tasks:
+            if sql.changes(conn, tenant, task.session, len(task.changes)) == task.changes:
+                rows += task.rows
+                tasks.settle(conn, tenant, made.slot, task)
+                if beside is not None:
+                    tasks.unsettle(conn, tenant, beside.slot, task)
+        base = made.slot << 62
+        sql.write_entries(conn, [row._replace(id=base + row.id) if base else row for row in sorted(rows)])
+
+    def _know_dimensions(self, conn: Connection, tenant: str, made: Info, dimensions: int | None) -> None:
+        if dimensions is None or dimensions == made.dimensions:
+            return
+        if made.dimensions is not None:
+            raise EmbeddingChanged(
+                f"embedder: {self._embedder.name!r:.80} gives vectors of {dimensions} dimensions, the index holds "
+                f"vectors of {made.dimensions}; give the embedder another name and call store.reindex()"
+            )
+        sql.write_info(conn, tenant, made._replace(dimensions=dimensions))
+
+
+def _delay(task: Task, now: int, error: IndexUnavailable) -> None:
+    """Put off the vectors of a task: its words are indexed now, its messages looked at again later."""
+    seqs = [tasks.seq_of(row) for row in task.rows if row.vector is None]
+    if seqs:
+        attempts = 1 + max(change.attempts for change in task.changes)
+        wait = min(LONGEST_WAIT, REST * 2 ** min(attempts, 10))
+        until = now + int(wait * 1_000_000)
+        task.delayed.append(sql.Delayed(task.session, min(seqs), max(seqs), until, attempts, str(error)[:500]))

@@ -1,0 +1,253 @@
+"""What the indexer reads and writes: the outbox, the messages that changed, and the entries of the index."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from agent_session_core.search.entries import Source
+from agent_session_core.search.statements import IndexRow, Info
+from agent_session_core.sql.statement import Statement
+from agent_session_core.sql.tables import (
+    REMOVED,
+    index_info,
+    index_messages,
+    index_sessions,
+    messages,
+    outbox,
+    sessions,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ASIDE = 1 << 62
+"""``leased_until`` of an outbox row that was set aside for good."""
+FEW = 200
+"""Waiting rows that are cheaper looked at one by one than looked for by session."""
+
+_o, _s, _i, _x, _m = outbox.c, sessions.c, index_sessions.c, index_messages.c, messages.c
+
+
+class Change(NamedTuple):
+    """A row of the outbox."""
+
+    id: int
+    first_seq: int
+    last_seq: int
+    attempts: int
+
+
+class Delayed(NamedTuple):
+    """Messages to be looked at again later, or (``leased_until`` ASIDE) not by itself."""
+
+    session: int
+    first_seq: int
+    last_seq: int
+    leased_until: int
+    attempts: int
+    error: str
+
+
+class Standing(NamedTuple):
+    """A session's last seq, and how far its index has come (None where it has none)."""
+
+    last_seq: int
+    indexed: int | None
+    epoch: int | None
+
+
+class Waiting(NamedTuple):
+    """What of a scope waits in the outbox.
+
+    Attributes:
+        due: sessions with changes that can be indexed now.
+        reason: why others must wait, None where none do.
+    """
+
+    due: list[int]
+    reason: str | None
+
+
+_HERE = _o.tenant == bindparam("tenant")
+_NOT_ASIDE = or_(_o.leased_until.is_(None), _o.leased_until < ASIDE)
+_DUE = _HERE & or_(_o.leased_until.is_(None), _o.leased_until <= bindparam("now")) & (_o.id <= bindparam("newest"))
+_OF_USER = (_s.tenant == bindparam("tenant")) & (_s.user_id == bindparam("user_id"))
+_NEWEST = Statement(select(func.max(_o.id)))
+_FIRST = Statement(
+    select(_o.session, _o.leased_until, _o.error, _s.id, _s.user_id)
+    .join_from(outbox, sessions, _s.id == _o.session, isouter=True)
+    .where(_HERE, _NOT_ASIDE)
+    .limit(FEW)
+)
+_DUE_OF_TENANT = Statement(select(_o.session).where(_DUE).distinct().limit(FEW))
+_DUE_OF_USER = Statement(
+    select(_o.session).join_from(sessions, outbox, _s.id == _o.session).where(_OF_USER, _DUE).distinct().limit(FEW)
+)
+_DUE_AND_GONE = Statement(
+    select(_o.session)
+    .where(_HERE, _o.id <= bindparam("newest"), ~exists(select(literal(1)).where(_s.id == _o.session)))
+    .distinct()
+    .limit(FEW)
+)
+_WAITS_OF_TENANT = Statement(select(_o.error).where(_HERE, _NOT_ASIDE, _o.error.is_not(None)).limit(1))
+_WAITS_OF_USER = Statement(
+    select(_o.error)
+    .join_from(sessions, outbox, _s.id == _o.session)
+    .where(_OF_USER, _HERE, _NOT_ASIDE, _o.error.is_not(None))
+    .limit(1)
+)
+_CHANGES = Statement(
+    select(*(_o[name] for name in Change._fields))
+    .where(_HERE, _o.session == bindparam("session"), _NOT_ASIDE)
+    .order_by(_o.id)
+    .limit(bindparam("limit"))
+)
+_STANDING = Statement(
+    select(_s.last_seq, _i.last_seq, _i.epoch)
+    .join_from(sessions, index_sessions, (_i.session == _s.id) & (_i.slot == bindparam("slot")), isouter=True)
+    .where(_s.id == bindparam("session"), _s.tenant == bindparam("tenant"))
+)
+_OF_SESSION = _m.session == bindparam("session")
+_THERE = (_m.state != REMOVED) & (_m.text != "")
+_SOURCE = select(*(_m[name] for name in Source._fields))
+_SOURCES = Statement(_SOURCE.where(_OF_SESSION, _m.seq.between(bindparam("first"), bindparam("last"))))
+_BEFORE = Statement(_SOURCE.where(_OF_SESSION, _m.seq < bindparam("seq"), _THERE).order_by(_m.seq.desc()).limit(2))
+_AFTER = Statement(_SOURCE.where(_OF_SESSION, _m.seq > bindparam("seq"), _THERE).order_by(_m.seq).limit(2))
+_DELETE_ENTRIES = Statement(delete(index_messages).where(_x.id.between(bindparam("first"), bindparam("last"))))
+_DELETE_MARK = Statement(
+    delete(index_sessions).where(_i.session == bindparam("of_session"), _i.slot == bindparam("of_slot"))
+)
+_DELETE_CHANGE = Statement(delete(outbox).where(_o.id == bindparam("change")))
+_DELETE_CHANGES = Statement(delete(outbox).where(_HERE, _o.session == bindparam("of_session")))
+_SHORTEN_CHANGE = Statement(update(outbox).where(_o.id == bindparam("change")).values(first_seq=bindparam("start")))
+_PUT_BACK_COLUMNS = ("tenant", "session", "first_seq", "last_seq", "leased_until", "attempts", "error")
+_PUT_BACK = Statement(insert(outbox).values({name: bindparam(name) for name in _PUT_BACK_COLUMNS}))
+_FORGET_ASIDE = Statement(
+    delete(outbox).where(
+        _HERE,
+        _o.session == bindparam("of_session"),
+        _o.leased_until == ASIDE,
+        _o.first_seq.between(bindparam("first"), bindparam("last")),
+    )
+)
+_UPSERTS: dict[tuple[str, str], Statement] = {}
+
+
+def _upsert(conn: Connection, table: Any) -> Statement:
+    """Insert into ``table`` or change what is there, in the dialect's own words."""
+    found = _UPSERTS.get((conn.dialect.name, table.name))
+    if found is None:
+        dialect: Any = postgresql if conn.dialect.name == "postgresql" else sqlite
+        statement = dialect.insert(table).values({column.name: bindparam(column.name) for column in table.c})
+        keys = [column.name for column in table.primary_key]
+        others = {column.name: statement.excluded[column.name] for column in table.c if column.name not in keys}
+        found = Statement(statement.on_conflict_do_update(index_elements=keys, set_=others))
+        _UPSERTS[conn.dialect.name, table.name] = found
+    return found
+
+
+def newest(conn: Connection) -> int:
+    """The number of the newest change, 0 where there is none."""
+    row = _NEWEST.one(conn, {})
+    return 0 if row is None or row[0] is None else int(row[0])
+
+
+def waiting(conn: Connection, tenant: str, user_id: str | None, now: int) -> Waiting:
+    """What waits of a tenant, or of one user of it. What waits of sessions that are gone counts as anybody's."""
+    rows = _FIRST.all(conn, {"tenant": tenant})
+    if len(rows) < FEW:
+        mine = [row for row in rows if user_id is None or row[3] is None or row[4] == user_id]
+        reasons = [row[2] for row in mine if row[2] is not None]
+        sessions_due = dict.fromkeys(row[0] for row in mine if row[1] is None or row[1] <= now)
+        return Waiting(list(sessions_due), reasons[0] if reasons else None)
+    key = {"tenant": tenant, "user_id": user_id}
+    found = (_WAITS_OF_TENANT if user_id is None else _WAITS_OF_USER).one(conn, key)
+    return Waiting(due(conn, tenant, user_id, now, newest(conn)), None if found is None else found[0])
+
+
+def due(conn: Connection, tenant: str, user_id: str | None, now: int, up_to: int) -> list[int]:
+    """Some sessions with changes up to number ``up_to`` that can be indexed now."""
+    statement = _DUE_OF_TENANT if user_id is None else _DUE_OF_USER
+    return [row[0] for row in statement.all(conn, {"tenant": tenant, "user_id": user_id, "now": now, "newest": up_to})]
+
+
+def due_and_gone(conn: Connection, tenant: str, up_to: int) -> list[int]:
+    """Some sessions with changes that are no longer there."""
+    return [row[0] for row in _DUE_AND_GONE.all(conn, {"tenant": tenant, "newest": up_to})]
+
+
+def changes(conn: Connection, tenant: str, session: int, limit: int) -> list[Change]:
+    """The oldest changes of a session, in order; not those set aside."""
+    return [Change(*row) for row in _CHANGES.all(conn, {"tenant": tenant, "session": session, "limit": limit})]
+
+
+def standing(conn: Connection, tenant: str, session: int, slot: int) -> Standing | None:
+    """How a session stands; None where it is gone."""
+    row = _STANDING.one(conn, {"tenant": tenant, "session": session, "slot": slot})
+    return None if row is None else Standing(*row)
+
+
+def sources(conn: Connection, session: int, first: int, last: int, *, after: bool) -> list[Source]:
+    """The messages ``first`` to ``last``, the two before them and (with ``after``) the two after them, in order."""
+    rows = _SOURCES.all(conn, {"session": session, "first": first, "last": last})
+    if first > 1:
+        rows += _BEFORE.all(conn, {"session": session, "seq": first})
+    if after:
+        rows += _AFTER.all(conn, {"session": session, "seq": last})
+    return sorted(Source(*row) for row in rows)
+
+
+def write_entries(conn: Connection, rows: Sequence[IndexRow]) -> None:
+    """Insert or replace entries, given in the order of their ids."""
+    if rows:
+        _upsert(conn, index_messages).run_many(conn, IndexRow._fields, rows)
+
+
+def delete_entries(conn: Connection, spans: Sequence[tuple[int, int]]) -> None:
+    """Delete the entries with ids from the first to the last of each span."""
+    if spans:
+        _DELETE_ENTRIES.run_many(conn, ("first", "last"), spans)
+
+
+def write_marks(conn: Connection, slot: int, marks: Sequence[tuple[int, int, int]]) -> None:
+    """Set how far sessions are indexed, given as (session, last seq, epoch)."""
+    if marks:
+        rows = [(session, slot, last_seq, epoch) for session, last_seq, epoch in marks]
+        _upsert(conn, index_sessions).run_many(conn, ("session", "slot", "last_seq", "epoch"), rows)
+
+
+def delete_mark(conn: Connection, slot: int, session: int) -> None:
+    """Forget that a session was indexed."""
+    _DELETE_MARK.run(conn, {"of_session": session, "of_slot": slot})
+
+
+def take(conn: Connection, taken: Sequence[int], shortened: Sequence[tuple[int, int]]) -> None:
+    """Take changes out of the outbox; of others, given as (id, seq), what comes before that seq."""
+    if taken:
+        _DELETE_CHANGE.run_many(conn, ("change",), [(change,) for change in taken])
+    for change, start in shortened:
+        _SHORTEN_CHANGE.run(conn, {"change": change, "start": start})
+
+
+def delete_changes(conn: Connection, tenant: str, session: int) -> None:
+    """Take every change of a session out of the outbox."""
+    _DELETE_CHANGES.run(conn, {"tenant": tenant, "of_session": session})
+
+
+def put_back(conn: Connection, tenant: str, rows: Sequence[Delayed]) -> None:
+    """Put changes into the outbox that must wait."""
+    if rows:
+        _PUT_BACK.run_many(conn, _PUT_BACK_COLUMNS, [(tenant, *row) for row in rows])
+
+
+def forget_aside(conn: Connection, tenant: str, session: int, first: int, last: int) -> None:
+    """Drop what was set aside of these messages: they are looked at anew."""
+    _FORGET_ASIDE.run(conn, {"tenant": tenant, "of_session": session, "first": first, "last": last})
+
+
+def write_info(conn: Connection, tenant: str, info: Info) -> None:
+    """Set what the index in ``info.slot`` was made with."""
+    _upsert(conn, index_info).run(conn, {"tenant": tenant, **info._asdict()})

@@ -1,0 +1,147 @@
+"""The search index inside the database of the sessions: words and vectors as plain rows, scored in memory."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from agent_session_core.embedding import WordLlamaEmbedder
+from agent_session_core.errors import EmbeddingChanged, IndexUnavailable
+from agent_session_core.indexing import Indexer
+from agent_session_core.models import SearchResults
+from agent_session_core.search import changes
+from agent_session_core.search import statements as sql
+from agent_session_core.search.cache import ScopeCache
+from agent_session_core.search.refresh import MOST_MESSAGES, up_to_date
+from agent_session_core.search.scope import empty_scope
+from agent_session_core.search.searching import search
+from agent_session_core.search.vectors import embed_question
+from agent_session_core.search.words import Words
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from agent_session_core.ports import Embedder, Vectors
+    from agent_session_core.search.request import SearchRequest
+    from agent_session_core.search.words import Analyzer
+    from agent_session_core.sql.engine import Database
+
+__all__ = ["EmbeddedIndex"]
+
+CACHE_BYTES = 512 * 1024 * 1024
+"""Memory for scopes that were searched lately; a message takes about 1.7 KB of it."""
+
+
+class EmbeddedIndex:
+    """Finds messages by words and by meaning. May be used from several threads and processes at once.
+
+    The index is fed from the outbox, and a search first indexes what is pending in its own scope: it finds what was
+    written before it. Everything here blocks; from an event loop, call it in a thread.
+
+    Args:
+        database: where the sessions are.
+        embedder: gives texts their vectors; without one, a static embedding that needs no network.
+        analyzer: ``english`` for stems, ``none`` for words as they are.
+        cache_bytes: memory for scopes that were searched lately.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        embedder: Embedder | None = None,
+        analyzer: Analyzer = "english",
+        *,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        self._database = database
+        self._embedder = embedder or WordLlamaEmbedder()
+        self._words: dict[str, Words] = {analyzer: Words(analyzer)}
+        self._indexer = Indexer(database, self._embedder, self._words[analyzer])
+        self._cache = ScopeCache(cache_bytes)
+
+    def search(self, request: SearchRequest) -> SearchResults:
+        """Answer a request.
+
+        Raises:
+            EmbeddingChanged: when the index was made with another embedder or analyzer, unless by keyword.
+            IndexUnavailable: when a purely semantic search cannot embed the question and may not fall back.
+        """
+        reason = self._index_pending(request)
+        vector = None
+        if request.mode != "keyword":
+            try:
+                vector = self._embedded(request.query)
+            except IndexUnavailable as error:
+                if request.mode == "semantic" and request.on_outage == "raise":
+                    raise
+                reason = f"answered by keyword: {error}"
+        return self._database.read(partial(self._search, request, vector, reason), snapshot=True)
+
+    def drain(self, tenant: str, user_id: str | None = None) -> int:
+        """Index what has changed of a tenant, or of one user of it; how many messages were looked at.
+
+        Raises:
+            EmbeddingChanged: when the embedder gives vectors of other dimensions than before.
+        """
+        return self._indexer.drain(tenant, user_id)
+
+    def forget(self, tenant: str) -> None:
+        """Take sessions that were deleted out of the index."""
+        self._indexer.forget(tenant)
+
+    def _index_pending(self, request: SearchRequest) -> str | None:
+        """Bring the index up to date for a request; why something of it is still not (fully) in it."""
+        tenant, user_id = request.tenant, request.user_id
+        made, waiting = self._database.read(partial(_standing, tenant, user_id), snapshot=True)
+        if made is not None and request.mode != "keyword":
+            self._indexer.require(made)
+        if waiting.due:
+            try:
+                self._indexer.drain(tenant, user_id)
+            except EmbeddingChanged:
+                if request.mode != "keyword":
+                    raise
+            _, waiting = self._database.read(partial(_standing, tenant, user_id), snapshot=True)
+        if made is not None and not self._indexer.fits(made):
+            return "changes wait until store.reindex() is called" if waiting.due else None
+        return None if waiting.reason is None else f"some messages have no vectors yet: {waiting.reason}"
+
+    def _embedded(self, question: str) -> Vectors:
+        failure = self._indexer.left_alone
+        if failure is not None:
+            raise failure
+        try:
+            return embed_question(self._embedder, question)
+        except IndexUnavailable as error:
+            self._indexer.leave_alone(error)
+            raise
+
+    def _search(
+        self, request: SearchRequest, vector: Vectors | None, reason: str | None, conn: Connection
+    ) -> SearchResults:
+        made = sql.info(conn, request.tenant)
+        if made is None:
+            return SearchResults(degraded=reason)
+        if vector is not None:
+            self._indexer.require(made)  # another process may have made it anew meanwhile
+        key = (request.tenant, request.user_id, made.generation)
+        scope = self._cache.get(key)
+        if scope is None or len(scope) > MOST_MESSAGES * 5 // 4 or scope.dimensions != (made.dimensions or 0):
+            scope = empty_scope(self._words_of(made.analyzer), made.dimensions or 0)
+        scope, marks, truncated = up_to_date(conn, scope, made.slot, request.tenant, request.user_id)
+        self._cache.put(key, scope)
+        if vector is not None and len(vector) != scope.dimensions:
+            vector = None  # nothing has a vector yet
+        return SearchResults(search(conn, request, scope, marks, vector), degraded=reason, truncated=truncated)
+
+    def _words_of(self, analyzer: str) -> Words:
+        """The tokenizer that an index was made with, which need not be the store's."""
+        if analyzer not in self._words:
+            self._words[analyzer] = Words("english" if analyzer == "english" else "none")
+        return self._words[analyzer]
+
+
+def _standing(tenant: str, user_id: str | None, conn: Connection) -> tuple[sql.Info | None, changes.Waiting]:
+    now = time.time_ns() // 1_000
+    return sql.info(conn, tenant), changes.waiting(conn, tenant, user_id, now)

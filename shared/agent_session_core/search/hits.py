@@ -1,0 +1,113 @@
+"""From places in a scope to what callers get: messages, titles, neighbours, highlights, reasons."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from agent_session_core.search.scoring import best_row, word_parts
+from agent_session_core.search.statements import END
+
+if TYPE_CHECKING:
+    from agent_session_core.search.query import Question
+    from agent_session_core.search.ranking import Scored
+    from agent_session_core.search.scope import Scope
+    from agent_session_core.search.scoring import WordScores
+    from agent_session_core.search.words import Words
+
+__all__ = ["explanation", "highlights", "key"]
+
+WINDOW = 160
+"""Characters of a highlight, about."""
+MOST_HIGHLIGHTS = 3
+
+_PIECE = re.compile(r"\S+")
+
+
+def key(scope: Scope, place: int) -> tuple[int, int]:
+    """The session and seq of the message at a place."""
+    number = int(scope.message("id")[place])
+    return number >> 32, number & END
+
+
+def highlights(text: str, question: Question, words: Words) -> tuple[str, ...]:
+    """Up to three pieces of ``text`` that hold words of the question, in the order of the text."""
+    asked = set(question.stems)
+    pieces = list(_PIECE.finditer(text))
+    found = [
+        _place(piece, question)
+        for piece, stems in zip(pieces, words.stems([piece[0] for piece in pieces]), strict=True)
+        if not asked.isdisjoint(stems)
+    ]
+    spans: list[tuple[int, int]] = []
+    for start, end in found:
+        if spans and end <= spans[-1][0] + WINDOW:
+            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
+        elif len(spans) < MOST_HIGHLIGHTS:
+            spans.append((start, end))
+    return tuple(_widened(text, start, end) for start, end in spans)
+
+
+def explanation(
+    scope: Scope, scored: Scored, words: WordScores, question: Question, place: int
+) -> dict[str, Any]:
+    """How a message came by its place.
+
+    ``words`` (each found word and its share of BM25), ``word_score``, ``meaning``, ``name``, ``session`` and
+    ``recency`` (the parts whose sum is ``total``, by which hits are ordered), ``near`` (how much nearer than the
+    average message), ``word_rank`` and ``meaning_rank`` (from 1; None where it is not in that list), and ``score``.
+    """
+    fused = scored.fused
+    parts = word_parts(scope, question.stems, best_row(scope, words, place))
+    by_word: dict[str, float] = {}
+    for word, stem in zip(question.words, question.stems, strict=True):
+        if parts.get(stem, 0) > 0:
+            by_word[word] = round(parts[stem], 4)
+    return {
+        "words": by_word,
+        "word_score": _rounded(fused.words[place]),
+        "meaning": _rounded(fused.meaning[place]),
+        "name": _rounded(fused.named[place]),
+        "session": _rounded(fused.session[place]),
+        "recency": _rounded(scored.recency[place]),
+        "total": _rounded(scored.order[place]),
+        "near": _rounded(scored.near[place]),
+        "word_rank": _rank(fused.words, place),
+        "meaning_rank": _rank(scored.near, place) if scope.message("meant")[place] and scored.near.any() else None,
+        "score": _rounded(scored.shown[place]),
+    }
+
+
+def _place(piece: re.Match[str], question: Question) -> tuple[int, int]:
+    """Where in the text the word stands; inside a long piece (as in scripts without spaces) where it begins there."""
+    start, end = piece.span()
+    if end - start > WINDOW // 4:
+        lower = piece[0].lower()
+        places = [lower.find(word) for word in question.words if word in lower]
+        if places:
+            start += min(places)
+            end = min(end, start + WINDOW // 4)
+    return start, end
+
+
+def _widened(text: str, start: int, end: int) -> str:
+    """The piece of ``text`` around a span, cut between words."""
+    room = max(0, WINDOW - (end - start)) // 2
+    first, last = max(0, start - room), min(len(text), end + room)
+    if first > 0:
+        space = text.find(" ", first, start)
+        first = first if space < 0 else space + 1
+    if last < len(text):
+        space = text.rfind(" ", end, last)
+        last = last if space < 0 else space
+    return text[first:last].strip()
+
+
+def _rank(values: Any, place: int) -> int | None:
+    return int(np.count_nonzero(values > values[place])) + 1 if values[place] != 0 else None
+
+
+def _rounded(value: Any) -> float:
+    return round(float(value), 4)

@@ -1,0 +1,113 @@
+"""One search, on one snapshot of the database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from agent_session_core.content import to_microseconds
+from agent_session_core.models import ROLES, SearchHit
+from agent_session_core.search import statements as sql
+from agent_session_core.search.hits import explanation, highlights, key
+from agent_session_core.search.query import read_question
+from agent_session_core.search.ranking import Ranking, by_message, by_session, score
+from agent_session_core.search.scope import NOBODY
+from agent_session_core.search.scoring import nearness, word_scores
+from agent_session_core.sql.messages import by_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from sqlalchemy import Connection
+
+    from agent_session_core.ports import Vectors
+    from agent_session_core.search.fusion import Mode
+    from agent_session_core.search.request import SearchRequest
+    from agent_session_core.search.scope import Scope
+
+__all__ = ["search"]
+
+
+def search(
+    conn: Connection, request: SearchRequest, scope: Scope, marks: Sequence[sql.SessionMark], vector: Vectors | None
+) -> list[SearchHit]:
+    """The hits of a request in a scope.
+
+    Args:
+        conn: a connection on the snapshot that ``scope`` shows.
+        request: what is sought. Of its mode, ``keyword`` is taken where there is no vector.
+        scope: what is searched.
+        marks: its sessions.
+        vector: the unit vector of the question; None to search by words alone.
+    """
+    if not len(scope):
+        return []
+    mode: Mode = "keyword" if vector is None else request.mode
+    question = read_question(request.query, scope.speakers, scope.words)
+    words = word_scores(scope, () if mode == "semantic" else question.stems)
+    near = np.zeros(len(scope), dtype=np.float32) if vector is None else nearness(scope, vector)
+    scored = score(scope, mode, words, near, question.named, request.recency)
+    ranking = Ranking.of(scope, scored, _allowed(conn, request, scope, marks), request.min_score)
+    grouped = request.group_by == "session"
+    candidates = (by_session if grouped else by_message)(ranking, request.limit)
+    hits: list[SearchHit] = []
+    for found in candidates:
+        if len(hits) == request.limit:
+            break
+        session, seq = key(scope, found.place)
+        read = sql.message_at(conn, request.tenant, request.user_id, session, seq)
+        if read is not None:  # taken back since it was indexed
+            title, message = read
+            around = {(session, near_seq) for near_seq in _around(conn, request, session, seq)}
+            around.update(key(scope, place) for place in found.further)
+            hits.append(
+                SearchHit(
+                    message=message,
+                    session_id=title.session_id,
+                    session_title=title.title,
+                    score=min(1.0, float(scored.shown[found.place])),
+                    highlights=highlights(message.text, question, scope.words),
+                    neighbours=tuple(by_keys(conn, sorted(around))) if around else (),
+                    duplicates=found.duplicates,
+                    explanation=explanation(scope, scored, words, question, found.place) if request.explain else None,
+                )
+            )
+    return hits
+
+
+def _around(conn: Connection, request: SearchRequest, session: int, seq: int) -> list[int]:
+    return sql.around(conn, session, seq, request.neighbours) if request.neighbours else []
+
+
+def _allowed(
+    conn: Connection, request: SearchRequest, scope: Scope, marks: Sequence[sql.SessionMark]
+) -> NDArray[np.bool_]:
+    """Which messages of ``scope`` pass the filters."""
+    allowed: NDArray[np.bool_] = _sessions(conn, request, scope, marks)[scope.message("session")]
+    if request.roles is not None:
+        allowed &= np.isin(scope.message("role"), [ROLES.index(role) for role in request.roles])
+    if request.author is not None:
+        author = scope.speakers.find(request.author)
+        allowed &= scope.message("author") == (NOBODY - 1 if author is None else author)
+    if request.since is not None:
+        allowed &= scope.message("created_at") >= to_microseconds(request.since)
+    if request.until is not None:
+        allowed &= scope.message("created_at") < to_microseconds(request.until)
+    if request.condition is not None:
+        matching = sql.matching(conn, request.tenant, request.user_id, request.condition)
+        allowed &= np.isin(scope.message("id"), np.array(matching, dtype=np.int64))
+    return allowed
+
+
+def _sessions(
+    conn: Connection, request: SearchRequest, scope: Scope, marks: Sequence[sql.SessionMark]
+) -> NDArray[np.bool_]:
+    """Which sessions of ``scope`` pass the filters, by their number."""
+    wanted = {mark.session for mark in marks if request.archived or mark.status != "archived"}
+    if request.session_ids is not None:
+        wanted &= sql.numbers_of(conn, request.tenant, request.session_ids)
+    if request.exclude_session_ids is not None:
+        wanted -= sql.numbers_of(conn, request.tenant, request.exclude_session_ids)
+    return np.array([session in wanted for session in scope.sessions], dtype=np.bool_)

@@ -1,0 +1,205 @@
+"""What a search reads: the standing of the index, the sessions of a scope, their entries, and the messages found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, func, select
+
+from agent_session_core.content import COLUMNS, from_row
+from agent_session_core.models import Message
+from agent_session_core.search.entries import Entry
+from agent_session_core.sql.filters import prepare, sqlite_condition
+from agent_session_core.sql.statement import Statement
+from agent_session_core.sql.tables import REMOVED, index_info, index_messages, index_sessions, messages, sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agent_session_core.filters import Filter
+
+__all__ = [
+    "END",
+    "FORMAT",
+    "IndexRow",
+    "Info",
+    "SessionMark",
+    "Title",
+    "around",
+    "entries_of",
+    "info",
+    "key_of",
+    "marks",
+    "matching",
+    "message_at",
+    "numbers_of",
+    ]
+
+FORMAT = 1
+"""What the rows of ``index_messages`` mean; another number means an index that must be made anew."""
+END = (1 << 32) - 1
+"""A seq that no message reaches."""
+
+_s, _i, _x, _m = sessions.c, index_sessions.c, index_messages.c, messages.c
+
+
+class Info(NamedTuple):
+    """What a tenant's index was made with; see ``index_info``."""
+
+    slot: int
+    generation: int
+    building: bool
+    format: int
+    analyzer: str
+    embedding: str
+    dimensions: int | None
+
+
+class IndexRow(NamedTuple):
+    """A row of ``index_messages``."""
+
+    id: int
+    vector: bytes | None
+    chunks: bytes
+    stems: bytes
+    weights: bytes
+    role: int
+    name: str | None
+    author: str | None
+    created_at: int
+    digest: int
+
+    @property
+    def entry(self) -> Entry:
+        """The row but for its id and vector."""
+        return Entry(*self[2:])
+
+
+class SessionMark(NamedTuple):
+    """A session of a scope, and how far its index has come."""
+
+    session: int
+    status: str
+    updated_at: int
+    last_seq: int
+    epoch: int
+
+
+class Title(NamedTuple):
+    """What callers know a session by."""
+
+    session_id: str
+    title: str | None
+
+
+def key_of(session: int, seq: int, slot: int = 0) -> int:
+    """The id of an entry."""
+    return slot << 62 | session << 32 | seq
+
+
+_INFO = Statement(
+    select(*(index_info.c[name] for name in Info._fields)).where(index_info.c.tenant == bindparam("tenant"))
+)
+_MARKS = (
+    select(_s.id, _s.status, _s.updated_at, _i.last_seq, _i.epoch)
+    .join_from(sessions, index_sessions, _i.session == _s.id)
+    .where(_s.tenant == bindparam("tenant"), _i.slot == bindparam("slot"))
+)
+_MARKS_OF_TENANT = Statement(_MARKS)
+_MARKS_OF_USER = Statement(_MARKS.where(_s.user_id == bindparam("user_id")))
+_ENTRIES = Statement(
+    select(*(_x[name] for name in IndexRow._fields))
+    .where(_x.id.between(bindparam("first"), bindparam("last")))
+    .order_by(_x.id)
+)
+_MESSAGE = (
+    select(_s.session_id, _s.title, _m.seq, _m.run, *(_m[name] for name in COLUMNS))
+    .join_from(sessions, messages, _m.session == _s.id)
+    .where(
+        _s.id == bindparam("session"),
+        _s.tenant == bindparam("tenant"),
+        _m.seq == bindparam("seq"),
+        _m.state != REMOVED,
+    )
+)
+_MESSAGE_OF_TENANT = Statement(_MESSAGE)
+_MESSAGE_OF_USER = Statement(_MESSAGE.where(_s.user_id == bindparam("user_id")))
+
+
+def info(conn: Connection, tenant: str, *, building: bool = False) -> Info | None:
+    """What the tenant's index (or the one being built) was made with; None where there is none."""
+    for row in _INFO.all(conn, {"tenant": tenant}):
+        if bool(row[2]) == building:
+            return Info(*row)
+    return None
+
+
+def marks(conn: Connection, slot: int, tenant: str, user_id: str | None) -> list[SessionMark]:
+    """The indexed sessions of a tenant, or of one user of it."""
+    if user_id is None:
+        rows = _MARKS_OF_TENANT.all(conn, {"tenant": tenant, "slot": slot})
+    else:
+        rows = _MARKS_OF_USER.all(conn, {"tenant": tenant, "slot": slot, "user_id": user_id})
+    return [SessionMark(*row) for row in rows]
+
+
+def entries_of(conn: Connection, slot: int, session: int, first: int, last: int = END) -> list[IndexRow]:
+    """The entries of a session's messages ``first`` to ``last``, in order; their ids without the slot."""
+    bounds = {"first": key_of(session, first, slot), "last": key_of(session, last, slot)}
+    rows = _ENTRIES.all(conn, bounds)
+    if slot:
+        base = slot << 62
+        return [IndexRow(row[0] - base, *row[1:]) for row in rows]
+    return [IndexRow(*row) for row in rows]
+
+
+def numbers_of(conn: Connection, tenant: str, session_ids: Iterable[str]) -> set[int]:
+    """The internal ids of those of ``session_ids`` that the tenant has."""
+    wanted = list(session_ids)
+    found: set[int] = set()
+    for start in range(0, len(wanted), 500):
+        statement = select(_s.id).where(_s.tenant == tenant, _s.session_id.in_(wanted[start : start + 500]))
+        found.update(conn.execute(statement).scalars())
+    return found
+
+
+def message_at(
+    conn: Connection, tenant: str, user_id: str | None, session: int, seq: int
+) -> tuple[Title, Message] | None:
+    """A message and what its session is known by; None where it was taken back or is another tenant's or user's."""
+    key = {"tenant": tenant, "user_id": user_id, "session": session, "seq": seq}
+    row = (_MESSAGE_OF_TENANT if user_id is None else _MESSAGE_OF_USER).one(conn, key)
+    return None if row is None else (Title(row[0], row[1]), from_row(row[2:]))
+
+
+def matching(conn: Connection, tenant: str, user_id: str | None, condition: Filter) -> list[int]:
+    """The keys of the messages whose metadata meets ``condition``."""
+    prepare(conn, condition)
+    statement = (
+        select(_m.session, _m.seq)
+        .join_from(sessions, messages, _m.session == _s.id)
+        .where(_s.tenant == tenant, _m.state != REMOVED, sqlite_condition(condition, func.coalesce(_m.metadata, "{}")))
+    )
+    if user_id is not None:
+        statement = statement.where(_s.user_id == user_id)
+    return [key_of(session, seq) for session, seq in conn.execute(statement)]
+
+
+def around(conn: Connection, session: int, seq: int, count: int) -> list[int]:
+    """The seqs of ``count`` messages on each side of ``seq`` in its run, made up to whole turns; without its own."""
+    run = conn.execute(select(_m.run).where(_m.session == session, _m.seq == seq)).scalar()
+    here = (_m.session == session) & (_m.run == run) & (_m.state != REMOVED)
+    before = select(_m.seq).where(here, _m.seq < seq).order_by(_m.seq.desc()).limit(count)
+    after = select(_m.seq).where(here, _m.seq > seq).order_by(_m.seq).limit(count)
+    first = min([seq, *conn.execute(before).scalars()])
+    last = max([seq, *conn.execute(after).scalars()])
+    turn = select(func.max(_m.seq)).where(here, _m.seq <= first, _m.role == "user")
+    next_turn = select(func.min(_m.seq)).where(here, _m.seq > last, _m.role == "user")
+    first = _or(conn.execute(turn).scalar(), first)
+    last = _or(conn.execute(next_turn).scalar(), END) - 1
+    whole = select(_m.seq).where(here, _m.seq.between(first, last), _m.seq != seq).order_by(_m.seq)
+    return list(conn.execute(whole).scalars())
+
+
+def _or(value: Any, otherwise: int) -> int:
+    return otherwise if value is None else int(value)
