@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,9 +24,10 @@ async def carry_on(store: SessionStore, session_id: str, question: str) -> str:
     )
 
     async def search_past_sessions(query: str) -> str:
-        """Find what was said in earlier sessions."""
+        """Find what was said in earlier sessions, best match first."""
         found = await retriever.aretrieve(query)
-        return json.dumps([{"session": hit.metadata["session_title"], "said": hit.node.get_content()} for hit in found])
+        lines = (f"In {_quoted(hit.metadata['session_title'])}: {hit.node.get_content()}" for hit in found)
+        return "\n".join(lines) or "Nothing was found in earlier sessions."
 
     agent = FunctionAgent(
         tools=[FunctionTool.from_defaults(async_fn=search_past_sessions)],
@@ -39,19 +39,16 @@ async def carry_on(store: SessionStore, session_id: str, question: str) -> str:
 
 
 def _reply(messages: Sequence[ChatMessage], **_: Any) -> ChatMessage:
-    """The scripted model: asked something, it calls the tool; told something by the tool, it passes it on."""
+    """The scripted model: asked something, it calls the tool; what the tool finds first, it passes on."""
     last = messages[-1]
     if last.role != MessageRole.TOOL:
         call = ToolCallBlock(
             tool_call_id=f"look_up_{len(messages)}", tool_name=TOOL, tool_kwargs={"query": last.content}
         )
         return ChatMessage(role=MessageRole.ASSISTANT, blocks=[call])
-    found = json.loads(last.content or "[]")
-    if not found:
-        return ChatMessage(role=MessageRole.ASSISTANT, content="I find nothing about that in earlier sessions.")
-    best = found[0]
-    return ChatMessage(
-        role=MessageRole.ASSISTANT,
-        content=f"That was settled in \N{LEFT DOUBLE QUOTATION MARK}{best['session']}"
-        f"\N{RIGHT DOUBLE QUOTATION MARK}: {best['said']}",
-    )
+    best = (last.content or "").partition("\n")[0]
+    return ChatMessage(role=MessageRole.ASSISTANT, content=f"I looked it up. {best}")
+
+
+def _quoted(title: str) -> str:
+    return f"\N{LEFT DOUBLE QUOTATION MARK}{title}\N{RIGHT DOUBLE QUOTATION MARK}"
