@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -123,7 +124,8 @@ class SessionVectorStore(StoreBacked, BasePydanticVectorStore):
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """As :meth:`add`."""
-        return await self._writable(kwargs).aadd([node_to_record(node) for node in nodes])
+        collection = self._writable(kwargs)
+        return await collection.aadd(await asyncio.to_thread(lambda: [node_to_record(node) for node in nodes]))
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Delete the nodes of a document."""
@@ -176,7 +178,7 @@ class SessionVectorStore(StoreBacked, BasePydanticVectorStore):
         if self._nodes is None:
             return await self._messages.aget(node_ids, condition)
         records = await self._nodes.aget(node_ids=node_ids or None, filters=condition)
-        return [record_to_node(record) for record in records]
+        return await asyncio.to_thread(lambda: [record_to_node(record) for record in records])
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """The best nodes for a question, best first.
