@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from itertools import chain, islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from sqlalchemy import URL, Connection, Engine
 
@@ -17,7 +18,7 @@ from agent_session_core.cursors import from_cursor, to_cursor
 from agent_session_core.errors import IndexUnavailable, InvalidInput, SessionNotFound
 from agent_session_core.exchange import Entry, Problem, dump, parse
 from agent_session_core.history import Key
-from agent_session_core.models import STATUSES, ErasureReceipt, Page, Status
+from agent_session_core.models import STATUSES, ErasureReceipt, Page, Role, SearchResults, Status
 from agent_session_core.ports import Embedder
 from agent_session_core.session import Session
 from agent_session_core.sql import sessions as sql
@@ -28,10 +29,17 @@ from agent_session_core.transfer import LoadReport, export, load
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from agent_session_core.filters import Filter
     from agent_session_core.nodes import NodeCollection
     from agent_session_core.search.embedded import EmbeddedIndex
+    from agent_session_core.search.request import SearchRequest
 
 __all__ = ["SessionStore"]
+
+Mode: TypeAlias = Literal["hybrid", "keyword", "semantic"]
+GroupBy: TypeAlias = Literal["message", "session"]
+OnOutage: TypeAlias = Literal["raise", "keyword"]
+Analyzer: TypeAlias = Literal["english", "none"]
 
 DEFAULT_URL = "sqlite:///sessions.db"
 
@@ -61,7 +69,7 @@ class SessionStore:
         index: str | None = None,
         embedder: Embedder | None = None,
         tenant: str = "default",
-        analyzer: str = "english",
+        analyzer: Analyzer = "english",
     ) -> SessionStore:
         """Open a database, making or updating its tables where needed; safe from several processes at once.
 
@@ -199,6 +207,127 @@ class SessionStore:
         """As :meth:`sessions`."""
         work, scope, limit = self._listing(user_id, status, metadata, text, before, limit)
         return self._page(await self._database.aread(work), scope, limit)
+
+    def search(
+        self,
+        query: str,
+        *,
+        user_id: str | None = None,
+        session_ids: Sequence[str] | None = None,
+        exclude_session_ids: Sequence[str] | None = None,
+        roles: Sequence[Role] | None = None,
+        metadata: Mapping[str, Any] | Filter | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 10,
+        min_score: float = 0.0,
+        mode: Mode = "hybrid",
+        group_by: GroupBy = "message",
+        neighbours: int = 0,
+        author: str | None = None,
+        archived: bool = False,
+        recency: float = 0.0,
+        explain: bool = False,
+        wait: bool = False,
+        on_outage: OnOutage = "raise",
+    ) -> SearchResults:
+        """Find messages of past sessions by their words and by their meaning, best first.
+
+        Args:
+            query: a question, or words.
+            user_id: only this user's sessions.
+            session_ids: only these sessions.
+            exclude_session_ids: not these, for one the session that asks.
+            roles: only messages of these roles.
+            metadata: only messages whose metadata has these values, or meets a filter of
+                :mod:`agent_session_core.filters`.
+            since: only messages written at or after this (aware) time.
+            until: only messages written before it.
+            limit: 1 to 1,000 hits.
+            min_score: only hits with at least this score, 0-1.
+            mode: ``hybrid``, ``keyword`` or ``semantic``.
+            group_by: ``session`` for one hit a session, with its best messages as neighbours.
+            neighbours: how many messages around each hit come with it, whole turns.
+            author: only messages by this author.
+            archived: archived sessions too.
+            recency: how much the newest messages are favoured, 0-1.
+            explain: tell with each hit how its score came about.
+            wait: first wait until the index has all that was stored before; the embedded index always has.
+            on_outage: ``keyword`` to be answered by words alone, and told so, where meaning is out of reach.
+
+        Raises:
+            InvalidInput: naming the argument that cannot be used.
+            IndexUnavailable: when the index cannot answer; EmbeddingChanged when it was made with another embedding.
+        """
+        request = self._request(
+            query,
+            user_id,
+            session_ids=session_ids,
+            exclude_session_ids=exclude_session_ids,
+            roles=roles,
+            metadata=metadata,
+            since=since,
+            until=until,
+            limit=limit,
+            min_score=min_score,
+            mode=mode,
+            group_by=group_by,
+            neighbours=neighbours,
+            author=author,
+            archived=archived,
+            recency=recency,
+            explain=explain,
+            wait=wait,
+            on_outage=on_outage,
+        )
+        return self._required_index().search(request)
+
+    async def asearch(
+        self,
+        query: str,
+        *,
+        user_id: str | None = None,
+        session_ids: Sequence[str] | None = None,
+        exclude_session_ids: Sequence[str] | None = None,
+        roles: Sequence[Role] | None = None,
+        metadata: Mapping[str, Any] | Filter | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 10,
+        min_score: float = 0.0,
+        mode: Mode = "hybrid",
+        group_by: GroupBy = "message",
+        neighbours: int = 0,
+        author: str | None = None,
+        archived: bool = False,
+        recency: float = 0.0,
+        explain: bool = False,
+        wait: bool = False,
+        on_outage: OnOutage = "raise",
+    ) -> SearchResults:
+        """As :meth:`search`, in a thread."""
+        request = self._request(
+            query,
+            user_id,
+            session_ids=session_ids,
+            exclude_session_ids=exclude_session_ids,
+            roles=roles,
+            metadata=metadata,
+            since=since,
+            until=until,
+            limit=limit,
+            min_score=min_score,
+            mode=mode,
+            group_by=group_by,
+            neighbours=neighbours,
+            author=author,
+            archived=archived,
+            recency=recency,
+            explain=explain,
+            wait=wait,
+            on_outage=on_outage,
+        )
+        return await self._database.in_thread(partial(self._required_index().search, request))
 
     def nodes(self, collection: str) -> NodeCollection:
         """A collection of nodes that are not messages, for a vector store: of the store's tenant and user.
@@ -351,6 +480,12 @@ class SessionStore:
         cursor = to_cursor(shown[-1].updated_at, shown[-1].id) if len(rows) > limit else None
         return Page(tuple(self._handle(scope, row.session_id, row) for row in shown), cursor)
 
+    def _request(self, query: str, user_id: str | None, **options: Any) -> SearchRequest:
+        from agent_session_core.search.request import SearchRequest  # for those who search
+
+        scope = self._scoped(user_id)
+        return SearchRequest(query=query, tenant=scope.tenant, user_id=scope.user_id, **options)
+
     def _required_index(self) -> EmbeddedIndex:
         if self._index is None:
             raise IndexUnavailable("index: the store was opened with index='off'; open it without to search")
@@ -359,7 +494,7 @@ class SessionStore:
     def _confirmed(self, receipt: ErasureReceipt) -> ErasureReceipt:
         """The receipt, complete where the index has forgotten what was erased."""
         if self._index is not None:
-            self._index.drain()
+            self._index.forget(self.tenant)
         return replace(receipt, complete=True)
 
 
