@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from agent_session_core import InvalidInput
+from agent_session_core.filters import And, Compare
 
 if TYPE_CHECKING:
     from agent_session_core import Role
+    from agent_session_core.filters import Filter
 
 __all__ = ["GroupBy", "Mode", "OnOutage", "SearchOptions", "narrowed"]
 
@@ -26,7 +28,7 @@ class SearchOptions(TypedDict, total=False):
     session_ids: Sequence[str] | None
     exclude_session_ids: Sequence[str] | None
     roles: Sequence[Role] | None
-    filter: Mapping[str, Any] | None
+    filter: Mapping[str, Any] | Filter | None
     since: datetime | None
     until: datetime | None
     min_score: float
@@ -34,7 +36,7 @@ class SearchOptions(TypedDict, total=False):
     group_by: GroupBy
     neighbours: int
     author: str | None
-    archived: bool | None
+    archived: bool
     recency: float
     wait: bool
     on_outage: OnOutage
@@ -51,7 +53,7 @@ def narrowed(settled: SearchOptions, called: Mapping[str, Any]) -> dict[str, Any
     takes the place of what is settled.
 
     Raises:
-        InvalidInput: for an option that is not known, or another user or filter value than the one settled.
+        InvalidInput: for an option that is not known, or another user than the one settled.
     """
     unknown = called.keys() - _KNOWN
     if unknown:
@@ -67,12 +69,17 @@ def narrowed(settled: SearchOptions, called: Mapping[str, Any]) -> dict[str, Any
         *(settled.get("exclude_session_ids") or ()),
         *(called.get("exclude_session_ids") or ()),
     ] or None
-    options["filter"] = _both(settled.get("filter") or {}, called.get("filter") or {}) or None
+    options["filter"] = _both(settled.get("filter"), called.get("filter"))
     return {_SEARCH_NAMES.get(name, name): value for name, value in options.items()}
 
 
-def _both(settled: Mapping[str, Any], called: Mapping[str, Any]) -> dict[str, Any]:
-    for key in settled.keys() & called.keys():
-        if settled[key] != called[key]:
-            raise InvalidInput(f"filter: {key!r:.60} is settled to another value; leave it out of the call")
-    return {**called, **settled}
+def _both(settled: Mapping[str, Any] | Filter | None, called: Mapping[str, Any] | Filter | None) -> Any:
+    """The filter that meets both."""
+    given = [_condition(filter_) for filter_ in (settled, called) if filter_]
+    return And(tuple(given)) if given else None
+
+
+def _condition(given: Mapping[str, Any] | Filter) -> Filter:
+    if isinstance(given, Mapping):
+        return And(tuple(Compare(key, "==", value) for key, value in given.items()))
+    return given

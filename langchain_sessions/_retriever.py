@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from pydantic import ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import ConfigDict, Field, InstanceOf, PrivateAttr, model_validator
 from typing_extensions import Self, Unpack
 
 from agent_session_core import Role, SearchHit, SessionStore
+from agent_session_core.filters import And, Compare, Not, Or
 from langchain_sessions._options import GroupBy, Mode, OnOutage, SearchOptions, narrowed
 from langchain_sessions._rendering import with_neighbours
 from langchain_sessions._stores import Closing, store_of
@@ -54,8 +55,8 @@ class SessionRetriever(Closing, BaseRetriever):
     """Not these: the one that is going on, for example."""
     roles: Sequence[Role] | None = None
     """Only messages of these roles."""
-    filter: Mapping[str, Any] | None = None
-    """Only messages whose metadata has all of these keys with these values."""
+    filter: Mapping[str, Any] | InstanceOf[Compare] | InstanceOf[And] | InstanceOf[Or] | InstanceOf[Not] | None = None
+    """Only messages whose metadata has all of these keys with these values, or meets this filter."""
     since: datetime | None = None
     """Only messages written at or after this aware time."""
     until: datetime | None = None
@@ -70,10 +71,10 @@ class SessionRetriever(Closing, BaseRetriever):
     """How many messages before and after each hit to show in the document's text, with speaker and time."""
     author: str | None = None
     """Only messages of this author."""
-    archived: bool | None = False
-    """True for messages and sessions set aside, None for both."""
-    recency: float = Field(default=0.0, ge=0)
-    """How much newer messages are preferred."""
+    archived: bool = False
+    """Whether archived sessions are searched too."""
+    recency: float = Field(default=0.0, ge=0, le=1)
+    """How much newer messages are preferred, 0-1."""
     wait: bool = False
     """Wait until what was written before is found too."""
     on_outage: OnOutage = "raise"

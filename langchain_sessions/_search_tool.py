@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints
 
 from agent_session_core import InvalidInput, Role, SessionStore
 from langchain_sessions._rendering import approximate_tokens, as_data
@@ -32,7 +32,9 @@ _SPARE = 3  # own earlier answers among the results are left out, so a few more 
 class _Question(BaseModel):
     """What the model may ask: never whose sessions are searched."""
 
-    query: str = Field(description="What to look for, as a question or in key words.")
+    query: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000)] = Field(
+        description="What to look for, as a question or in key words."
+    )
     since: datetime | None = Field(default=None, description="Only what was said from this ISO date or time on.")
     until: datetime | None = Field(default=None, description="Only what was said before this ISO date or time.")
 
@@ -89,6 +91,7 @@ class SessionSearchTool(Closing, BaseTool):
             "limit": self.limit + _SPARE,
             "neighbours": self.neighbours,
             "min_score": self.min_score,
+            "on_outage": "keyword",  # less is better than an agent that stops
         }
 
     def _user(self, configurable: Mapping[str, Any]) -> str | None:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
-from agent_session_core import Message, Role, SessionStore
 from langchain_core.messages import BaseMessage
 
+from agent_session_core import Message, Role, SessionStore
 from langchain_sessions import SessionChatMessageHistory
 
 DAY = datetime(2024, 5, 3, 10, 12, tzinfo=timezone(timedelta(hours=1)))

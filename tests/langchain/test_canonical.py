@@ -7,6 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
 from agent_session_core import (
     AudioPart,
     DataPart,
@@ -21,16 +31,6 @@ from agent_session_core import (
     ToolResultPart,
     Usage,
 )
-from langchain_core.messages import (
-    AIMessage,
-    BaseMessage,
-    ChatMessage,
-    FunctionMessage,
-    HumanMessage,
-    SystemMessage,
-    ToolMessage,
-)
-
 from langchain_sessions import message_to_record, record_to_message
 
 URL = "https://a.example/x"
@@ -52,18 +52,27 @@ MEANINGS: list[tuple[Any, Part]] = [
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}},
         ImagePart(data="AAAA", media_type="image/png"),
     ),
-    ({"image": {"format": "png", "source": {"bytes": b"\x00\x00\x00"}}}, ImagePart(data="AAAA", media_type="image/png")),
+    (
+        {"image": {"format": "png", "source": {"bytes": b"\x00\x00\x00"}}},
+        ImagePart(data="AAAA", media_type="image/png"),
+    ),
     ({"type": "media", "mime_type": "image/png", "data": "AAAA"}, ImagePart(data="AAAA", media_type="image/png")),
     ({"type": "image", "file_id": "f1"}, DataPart("image", {"type": "image", "file_id": "f1"})),
     ({"type": "audio", "url": URL}, AudioPart(url=URL)),
-    ({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}, AudioPart(data="AAAA", media_type="audio/wav")),
+    (
+        {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+        AudioPart(data="AAAA", media_type="audio/wav"),
+    ),
     ({"type": "video", "url": URL}, FilePart(url=URL, media_type="video/*")),
     ({"type": "file", "url": URL, "extras": {"filename": "x.pdf"}}, FilePart(url=URL, name="x.pdf")),
     (
         {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA", "filename": "x.pdf"}},
         FilePart(data="AAAA", media_type="application/pdf", name="x.pdf"),
     ),
-    ({"type": "text-plain", "text": "abc", "title": "n.txt"}, FilePart(data="YWJj", media_type="text/plain", name="n.txt")),
+    (
+        {"type": "text-plain", "text": "abc", "title": "n.txt"},
+        FilePart(data="YWJj", media_type="text/plain", name="n.txt"),
+    ),
     (
         {"type": "document", "source": {"type": "text", "data": "abc"}, "title": "T"},
         FilePart(data="YWJj", media_type="text/plain", name="T"),
@@ -92,10 +101,10 @@ def test_what_a_block_means(block: Any, part: Part) -> None:
         (AIMessage("x"), "assistant", None, None),
         (SystemMessage("x"), "system", None, None),
         (ToolMessage("x", tool_call_id="c", name="f"), "tool", "f", "c"),
-        (FunctionMessage("x", name="f"), "tool", "f", None),
-        (ChatMessage("x", role="developer"), "system", None, None),
-        (ChatMessage("x", role="Model"), "assistant", None, None),
-        (ChatMessage("x", role="critic"), "user", None, None),
+        (FunctionMessage(content="x", name="f"), "tool", "f", None),
+        (ChatMessage(content="x", role="developer"), "system", None, None),
+        (ChatMessage(content="x", role="Model"), "assistant", None, None),
+        (ChatMessage(content="x", role="critic"), "user", None, None),
     ],
 )
 def test_roles_names_and_calls(message: BaseMessage, role: str, name: str | None, call: str | None) -> None:
@@ -131,7 +140,9 @@ def test_tool_calls_stand_behind_all_else_once() -> None:
 
 def test_what_another_framework_wrote_becomes_a_langchain_message() -> None:
     """Calls, results, pictures and names written elsewhere stand where LangChain looks for them."""
-    asked = Message.assistant(parts=(TextPart("Let me look."), ToolCallPart("c", "f", {"x": 1})), id="m1", name="planner")
+    asked = Message.assistant(
+        parts=(TextPart("Let me look."), ToolCallPart("c", "f", {"x": 1})), id="m1", name="planner"
+    )
     answered = Message.tool("Two flights.", tool_call_id="c", name="f")
     shown = Message.user(parts=(TextPart("This one"), ImagePart(data="AAAA", media_type="image/png")))
     assert record_to_message(asked) == AIMessage(
@@ -141,7 +152,7 @@ def test_what_another_framework_wrote_becomes_a_langchain_message() -> None:
     assert record_to_message(shown) == HumanMessage(
         [{"type": "text", "text": "This one"}, {"type": "image", "base64": "AAAA", "mime_type": "image/png"}]
     )
-    assert record_to_message(Message.tool("old", name="f")) == FunctionMessage("old", name="f")
+    assert record_to_message(Message.tool("old", name="f")) == FunctionMessage(content="old", name="f")
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from agent_session_core import InvalidInput, SessionError, SessionNotFound, SessionStore
 from langchain_core.language_models import FakeListChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import ConfigurableFieldSpec, Runnable, RunnableLambda
 from langchain_core.runnables.history import RunnableWithMessageHistory
 
+from agent_session_core import InvalidInput, SessionError, SessionNotFound, SessionStore
 from langchain_sessions import SessionChatMessageHistory
 
 pytestmark = pytest.mark.filterwarnings(
@@ -197,14 +197,14 @@ def test_a_failing_chain_stores_nothing(store: SessionStore) -> None:
     assert SessionChatMessageHistory("a", store=store).messages == []
 
 
-def test_a_stream_of_dicts_and_a_system_message(store: SessionStore) -> None:
+def test_an_output_of_several_messages(store: SessionStore) -> None:
     """An output under a key, of several messages, is stored whole."""
 
-    def agent(_: object) -> Iterator[dict[str, Any]]:
-        yield {"output": [SystemMessage("noted"), AIMessage("done")]}
+    def agent(_: dict[str, Any]) -> dict[str, Any]:
+        return {"output": [SystemMessage("noted"), AIMessage("done")]}
 
     chain = RunnableWithMessageHistory(
-        RunnableLambda(lambda given: next(agent(given))),
+        RunnableLambda(agent),
         SessionChatMessageHistory.factory(store),
         input_messages_key="question",
         output_messages_key="output",

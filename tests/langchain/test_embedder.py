@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agent_session_core import Embedder, InvalidInput
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 from pydantic import BaseModel, SecretStr
 
+from agent_session_core import Embedder, InvalidInput
 from langchain_sessions import LangChainEmbedder
 
 
@@ -36,10 +36,12 @@ def test_it_gives_what_the_core_asks_for() -> None:
     embedder = LangChainEmbedder(embeddings)
     assert isinstance(embedder, Embedder)
     rows = embedder.embed_documents(("one", "two"))
-    assert (rows.shape, rows.dtype) == ((2, 8), np.float32)
+    assert rows.shape == (2, 8)
+    assert rows.dtype == np.float32
     assert np.allclose(rows[0], embeddings.embed_query("one"))
     query = embedder.embed_query("one")
-    assert (query.shape, query.dtype) == ((8,), np.float32)
+    assert query.shape == (8,)
+    assert query.dtype == np.float32
     assert embedder.embed_documents([]).shape[0] == 0
 
 

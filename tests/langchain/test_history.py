@@ -7,12 +7,13 @@ import gc
 import inspect
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
-from agent_session_core import InvalidInput, Message, SessionNotFound, SessionStore
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage, ToolMessage
 
+from agent_session_core import InvalidInput, Message, SessionNotFound, SessionStore
 from langchain_sessions import SessionChatMessageHistory
 
 TALK = [HumanMessage("Where do we fly?"), AIMessage("To Lisbon.", id="run-1")]
@@ -28,7 +29,9 @@ def test_it_is_a_history_and_overrides_every_method() -> None:
     """Nothing falls back on the base class's executor or on one write for each message."""
     assert issubclass(SessionChatMessageHistory, BaseChatMessageHistory)
     for name in ("messages", "aget_messages", "add_messages", "aadd_messages", "clear", "aclear"):
-        assert inspect.getattr_static(SessionChatMessageHistory, name) is not getattr(BaseChatMessageHistory, name, None)
+        assert inspect.getattr_static(SessionChatMessageHistory, name) is not getattr(
+            BaseChatMessageHistory, name, None
+        )
 
 
 def test_messages_are_added_read_and_taken_back(store: SessionStore) -> None:
@@ -61,7 +64,9 @@ async def test_the_same_asynchronously(store: SessionStore) -> None:
 
 def test_the_session_is_made_by_the_first_message(store: SessionStore) -> None:
     """Reading and clearing an unknown session make nothing; writing does, with what it was given."""
-    history = SessionChatMessageHistory("a", store=store, user_id="ana", title="Trip", agent_id="planner", metadata={"k": 1})
+    history = SessionChatMessageHistory(
+        "a", store=store, user_id="ana", title="Trip", agent_id="planner", metadata={"k": 1}
+    )
     history.clear()
     history.add_messages([])
     assert history.messages == []
@@ -158,9 +163,10 @@ def test_a_batch_with_a_bad_message_is_not_stored_in_part(store: SessionStore) -
 
 def test_exactly_one_of_store_and_url(store: SessionStore, url: str) -> None:
     """Neither, both and something else are refused, and a URL is never shown."""
-    for given in ({}, {"store": store, "url": url}, {"store": "sqlite://"}, {"url": 5}):
+    wrong: list[dict[str, Any]] = [{}, {"store": store, "url": url}, {"store": "sqlite://"}, {"url": 5}]
+    for given in wrong:
         with pytest.raises(InvalidInput, match=r"store|url") as caught:
-            SessionChatMessageHistory("a", **given)  # type: ignore[arg-type]  # the mistakes under test
+            SessionChatMessageHistory("a", **given)
         assert url not in str(caught.value)
 
 

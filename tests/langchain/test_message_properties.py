@@ -6,18 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from agent_session_core import (
-    AudioPart,
-    DataPart,
-    FilePart,
-    ImagePart,
-    Message,
-    ReasoningPart,
-    TextPart,
-    ToolCallPart,
-    ToolResultPart,
-    Usage,
-)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import (
@@ -30,6 +18,19 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from agent_session_core import (
+    AudioPart,
+    DataPart,
+    FilePart,
+    ImagePart,
+    Message,
+    ReasoningPart,
+    Role,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    Usage,
+)
 from langchain_sessions import message_to_record, record_to_message
 
 Trip = Callable[[Sequence[BaseMessage]], list[BaseMessage]]
@@ -53,15 +54,56 @@ values = st.recursive(
 )
 mappings = st.dictionaries(keys, values, max_size=3)
 kinds = st.sampled_from(
-    ["text", "image", "image_url", "audio", "video", "file", "text-plain", "document", "reasoning", "thinking", "tool_use"]
-    + ["tool_call", "invalid_tool_call", "tool_result", "non_standard", "media", "input_audio", "refusal", "strange"]
+    [
+        "text",
+        "image",
+        "image_url",
+        "audio",
+        "video",
+        "file",
+        "text-plain",
+        "document",
+        "reasoning",
+        "thinking",
+        "tool_use",
+        "tool_call",
+        "invalid_tool_call",
+        "tool_result",
+        "non_standard",
+        "media",
+        "input_audio",
+        "refusal",
+        "strange",
+    ]
 )
 fields = st.sampled_from(
-    ["text", "url", "base64", "data", "mime_type", "source", "image_url", "id", "name", "args", "input", "content"]
-    + ["tool_use_id", "reasoning", "summary", "value", "extras", "title", "file", "is_error"]
+    [
+        "text",
+        "url",
+        "base64",
+        "data",
+        "mime_type",
+        "source",
+        "image_url",
+        "id",
+        "name",
+        "args",
+        "input",
+        "content",
+        "tool_use_id",
+        "reasoning",
+        "summary",
+        "value",
+        "extras",
+        "title",
+        "file",
+        "is_error",
+    ]
 )
-blocks = texts | mappings | st.builds(
-    lambda kind, rest: {"type": kind, **rest}, kinds, st.dictionaries(fields, values, max_size=4)
+blocks = (
+    texts
+    | mappings
+    | st.builds(lambda kind, rest: {"type": kind, **rest}, kinds, st.dictionaries(fields, values, max_size=4))
 )
 contents = texts | st.lists(blocks, max_size=4)
 calls = st.fixed_dictionaries({"name": texts, "args": st.dictionaries(texts, json_values, max_size=3), "id": names})
@@ -83,9 +125,7 @@ messages: st.SearchStrategy[BaseMessage] = st.one_of(
     st.builds(SystemMessage, **common),
     st.builds(ChatMessage, role=texts | st.sampled_from(["developer", "Model"]), **common),
     st.builds(FunctionMessage, **{**common, "name": texts}),
-    st.builds(
-        ToolMessage, tool_call_id=texts, artifact=values, status=st.sampled_from(["success", "error"]), **common
-    ),
+    st.builds(ToolMessage, tool_call_id=texts, artifact=values, status=st.sampled_from(["success", "error"]), **common),
     st.builds(
         AIMessage,
         tool_calls=st.lists(calls, max_size=2),
@@ -135,17 +175,25 @@ other_parts = st.one_of(
     inner_parts,
     st.builds(ReasoningPart, texts, names),
     st.builds(lambda call, text: ToolResultPart(call, text), texts, texts),
-    st.builds(lambda call, text, failed: ToolResultPart(call, text, (TextPart(text),), None, failed), texts, texts, st.booleans()),
+    st.builds(
+        lambda call, text, failed: ToolResultPart(call, text, (TextPart(text),), None, failed),
+        texts,
+        texts,
+        st.booleans(),
+    ),
 )
 call_parts = st.builds(
-    ToolCallPart, names, texts, st.dictionaries(st.sampled_from("ab"), plain, max_size=2) | texts.map("not JSON {".__add__)
+    ToolCallPart,
+    names,
+    texts,
+    st.dictionaries(st.sampled_from("ab"), plain, max_size=2) | texts.map("not JSON {".__add__),
 )
 
 
 @st.composite
 def records(draw: st.DrawFn) -> Message:
     """Records as another framework's adapter makes them: the calls behind all else, the readable ones first."""
-    role = draw(st.sampled_from(["user", "assistant", "system", "tool"]))
+    role: Role = draw(st.sampled_from(["user", "assistant", "system", "tool"]))
     parts: list[Any] = draw(st.lists(other_parts, max_size=4))
     if role == "assistant":
         parts += sorted(draw(st.lists(call_parts, max_size=2)), key=lambda call: isinstance(call.arguments, str))

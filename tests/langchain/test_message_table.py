@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
 import pytest
-from agent_session_core import InvalidInput
 from langchain_core.documents import Document
 from langchain_core.messages import (
     AIMessage,
@@ -30,6 +29,7 @@ from langchain_core.messages import (
 )
 from langchain_core.messages import content as v1
 
+from agent_session_core import InvalidInput
 from langchain_sessions import message_to_record
 
 Trip = Callable[[Sequence[BaseMessage]], list[BaseMessage]]
@@ -76,16 +76,16 @@ MESSAGES: list[BaseMessage] = [
     ToolMessage("Two flights.", tool_call_id="call_1"),
     ToolMessage("Failed.", tool_call_id="call_1", name="search_flights", status="error", id="t1"),
     ToolMessage([{"type": "text", "text": "Seen"}], tool_call_id="call_1", artifact={"rows": [[1, "a"]], "n": None}),
-    ToolMessage("Keys", tool_call_id="call_1", artifact={1: "a", None: "b", 2.5: {"x": {3: 4}}, True: 1}),
+    ToolMessage("Keys", tool_call_id="call_1", artifact={1: "a", None: "b", 2.5: {"x": {3: 4}}, False: 1}),
     ToolMessage("Tags", tool_call_id="call_1", artifact=[{"$bytes": "x"}, {"$part": [0]}, {"$literal": {"$items": 1}}]),
     ToolMessage("Bytes", tool_call_id="call_1", artifact={"raw": b"\x00\xff\xfe", "list": [b"utf8"]}),
     ToolMessage("lc", tool_call_id="call_1", artifact={"lc": 1, "type": "constructor", "id": ["os", "system"]}),
     ToolMessage("", tool_call_id=""),
-    FunctionMessage("Done.", name="f"),
-    FunctionMessage("", name=""),
-    ChatMessage("As the critic.", role="critic"),
-    ChatMessage("As the developer.", role="developer", name="dev"),
-    ChatMessage("As the user.", role="user"),
+    FunctionMessage(content="Done.", name="f"),
+    FunctionMessage(content="", name=""),
+    ChatMessage(content="As the critic.", role="critic"),
+    ChatMessage(content="As the developer.", role="developer", name="dev"),
+    ChatMessage(content="As the user.", role="user"),
 ]
 
 BLOCKS: dict[str, Any] = {
@@ -114,7 +114,12 @@ BLOCKS: dict[str, Any] = {
     "tool call chunk": {"type": "tool_call_chunk", "id": "c8", "name": "f", "args": '{"a', "index": 0},
     "server tool call": {"type": "server_tool_call", "id": "s1", "name": "web_search", "args": {"query": "q"}},
     "server tool call chunk": {"type": "server_tool_call_chunk", "id": "s1", "args": '{"q', "index": "lc_1"},
-    "server tool result": {"type": "server_tool_result", "tool_call_id": "s1", "status": "success", "output": [{"u": 1}]},
+    "server tool result": {
+        "type": "server_tool_result",
+        "tool_call_id": "s1",
+        "status": "success",
+        "output": [{"u": 1}],
+    },
     "non-standard": v1.create_non_standard_block({"any": {"thing": [1]}}),
     "OpenAI image": {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}", "detail": "high"}},
     "OpenAI image, short": {"type": "image_url", "image_url": "https://a.example/x.png"},
@@ -125,8 +130,18 @@ BLOCKS: dict[str, Any] = {
     "OpenAI input file": {"type": "input_file", "file_url": "https://a.example/x.pdf"},
     "OpenAI output text": {"type": "output_text", "text": "Hi", "annotations": [{"type": "url_citation", "url": "u"}]},
     "OpenAI refusal": {"type": "refusal", "refusal": "I cannot."},
-    "OpenAI reasoning": {"type": "reasoning", "id": "rs", "summary": [{"type": "summary_text", "text": "Dates first."}]},
-    "OpenAI function call": {"type": "function_call", "call_id": "c7", "id": "fc", "name": "f", "arguments": '{"a": 1}'},
+    "OpenAI reasoning": {
+        "type": "reasoning",
+        "id": "rs",
+        "summary": [{"type": "summary_text", "text": "Dates first."}],
+    },
+    "OpenAI function call": {
+        "type": "function_call",
+        "call_id": "c7",
+        "id": "fc",
+        "name": "f",
+        "arguments": '{"a": 1}',
+    },
     "OpenAI web search": {"type": "web_search_call", "id": "ws_1", "status": "completed"},
     "Anthropic image": {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}},
     "Anthropic image by url": {"type": "image", "source": {"type": "url", "url": "https://a.example/x.png"}},
@@ -165,14 +180,16 @@ BLOCKS: dict[str, Any] = {
 }
 
 CHUNKS: list[BaseMessage] = [
-    HumanMessageChunk("part"),
-    SystemMessageChunk("part"),
-    ChatMessageChunk("part", role="critic"),
-    FunctionMessageChunk("part", name="f"),
-    ToolMessageChunk("part", tool_call_id="c", artifact={"a": 1}, status="error"),
-    AIMessageChunk("part", id="run-1", usage_metadata={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}),
+    HumanMessageChunk(content="part"),
+    SystemMessageChunk(content="part"),
+    ChatMessageChunk(content="part", role="critic"),
+    FunctionMessageChunk(content="part", name="f"),
+    ToolMessageChunk(content="part", tool_call_id="c", artifact={"a": 1}, status="error"),
     AIMessageChunk(
-        [{"type": "text", "text": "a", "index": 0}],
+        content="part", id="run-1", usage_metadata={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
+    ),
+    AIMessageChunk(
+        content=[{"type": "text", "text": "a", "index": 0}],
         tool_call_chunks=[
             {"name": "f", "args": '{"a": 1}', "id": "c", "index": 0},
             {"name": "g", "args": "[", "id": "d", "index": 1},
@@ -232,8 +249,11 @@ def test_a_chunk_is_stored_as_the_message_it_adds_up_to(chunk: BaseMessage, trip
 
 def test_the_chunks_of_a_stream_become_one_message(trip: Trip) -> None:
     """Chunks handed over one after another are added up; the end of a stream ends the message."""
-    pieces = [AIMessageChunk(text, id="run-1") for text in ("We ", "fly ")]
-    pieces += [AIMessageChunk("home.", id="run-1", chunk_position="last"), AIMessageChunk("Bye", id="run-1")]
+    pieces = [AIMessageChunk(content=text, id="run-1") for text in ("We ", "fly ")]
+    pieces += [
+        AIMessageChunk(content="home.", id="run-1", chunk_position="last"),
+        AIMessageChunk(content="Bye", id="run-1"),
+    ]
     assert trip([HumanMessage("?"), *pieces]) == [
         HumanMessage("?"),
         AIMessage("We fly home.", id="run-1"),
@@ -243,8 +263,9 @@ def test_the_chunks_of_a_stream_become_one_message(trip: Trip) -> None:
 
 def test_usage_that_does_not_validate_survives(trip: Trip) -> None:
     """Cached models hand out usage that the framework's own validation refuses: it comes back as it was."""
+    usage: Any = {"total_cost": 0}
     message = AIMessage("cached")
-    message.usage_metadata = {"total_cost": 0}  # type: ignore[typeddict-item,typeddict-unknown-key]  # as the cache does
+    message.usage_metadata = usage
     [back] = trip([message])
     assert back == message
 
@@ -262,13 +283,13 @@ def test_a_class_of_ones_own_reads_back_as_its_base(trip: Trip) -> None:
     class Odd(BaseMessage):
         type: Literal["odd"] = "odd"
 
-    back = trip([Rated("good", stars=3), RatedChunk("fair"), Odd(content="strange")])
+    back = trip([Rated(content="good", stars=3), RatedChunk(content="fair"), Odd(content="strange")])
     assert [type(message) for message in back] == [AIMessage, AIMessage, ChatMessage]
-    assert back == [AIMessage("good", stars=3), AIMessage("fair", stars=4), ChatMessage("strange", role="odd")]
+    assert back == [AIMessage("good", stars=3), AIMessage("fair", stars=4), ChatMessage(content="strange", role="odd")]
 
 
 def test_objects_in_an_artifact_become_plain_values(trip: Trip) -> None:
-    """What JSON has not is stored as what it consists of, or how it shows itself; it is never a class's name to load."""
+    """What JSON has not is stored as what it consists of, or how it shows itself, and never by its class."""
 
     class Thing:
         def __repr__(self) -> str:

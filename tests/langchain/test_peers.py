@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from agent_session_core import InvalidInput, SessionStore
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
+from agent_session_core import InvalidInput, SessionStore
 from langchain_sessions import SessionChatMessageHistory
 
 
@@ -89,7 +89,9 @@ def test_stored_data_is_never_made_into_objects(store: SessionStore) -> None:
     """A dict in the shape of LangChain's serialised objects comes back as a dict."""
     bomb = {"lc": 1, "type": "constructor", "id": ["langchain", "schema", "messages", "AIMessage"], "kwargs": {}}
     history = SessionChatMessageHistory("a", store=store)
-    history.add_messages([HumanMessage("x", additional_kwargs=bomb), ToolMessage([bomb], tool_call_id="c", artifact=bomb)])
+    history.add_messages(
+        [HumanMessage("x", additional_kwargs=bomb), ToolMessage([bomb], tool_call_id="c", artifact=bomb)]
+    )
     [human, tool] = history.messages
     assert human.additional_kwargs == bomb
     assert isinstance(tool, ToolMessage)
