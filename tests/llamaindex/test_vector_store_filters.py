@@ -38,10 +38,7 @@ ASKED: dict[str, list[Any]] = {
 @pytest.fixture(scope="module")
 def filled() -> Iterator[SessionVectorStore]:
     """A store with a node for every value, and one without the key."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        SessionStore.open(f"sqlite:///{Path(folder) / 'f.db'}", index="off") as store,
-    ):
+    with SessionStore.open("sqlite://", index="off") as store:
         vectors = SessionVectorStore(store)
         vectors.add([node(place, {"key": value, "place": place}) for place, value in enumerate(VALUES)])
         vectors.add([node(len(VALUES), {"other": 1})])
