@@ -141,8 +141,13 @@ def _own(record: Message, data: Any) -> ChatMessage:
     if "blocks" in data:
         message.blocks = [_block(entry, record.parts) for entry in data["blocks"]]
     if "kwargs" in data:
-        message.additional_kwargs = {**message.additional_kwargs, **restored(data["kwargs"])}
+        message.additional_kwargs = _safe({**message.additional_kwargs, **restored(data["kwargs"])})
     return message
+
+
+def _safe(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """``kwargs`` without ``images``, of which LlamaIndex has made blocks: it would open their paths and URLs again."""
+    return {key: value for key, value in kwargs.items() if key != "images" or not value}
 
 
 def _rest(message: ChatMessage, blocks: Sequence[ContentBlock], record: Message) -> dict[str, Any] | None:
@@ -155,7 +160,8 @@ def _rest(message: ChatMessage, blocks: Sequence[ContentBlock], record: Message)
     if entries != list(range(len(record.parts))) if record.parts else list(blocks) != [TextBlock(text="")]:
         rest["blocks"] = entries
     known = _neutral_kwargs(record)
-    kwargs = {key: value for key, value in message.additional_kwargs.items() if key not in known or known[key] != value}
+    told = message.additional_kwargs.items()
+    kwargs = _safe({key: value for key, value in told if key not in known or known[key] != value})
     if kwargs:
         rest["kwargs"] = exact(kwargs)
     return rest or None

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from llama_index.core.base.llms.types import (
     AudioBlock,
@@ -39,6 +39,7 @@ from llamaindex_sessions._values import plain
 __all__ = ["arguments_of", "blocks_of", "parts_of"]
 
 Medium: TypeAlias = ImageBlock | AudioBlock | VideoBlock | DocumentBlock
+M = TypeVar("M", ImageBlock, AudioBlock, VideoBlock)
 
 UNTITLED = "input_document"
 """The title LlamaIndex gives to a document without one."""
@@ -89,25 +90,18 @@ def blocks_of(part: Part) -> list[ContentBlock]:
             return [TextBlock.model_construct(text=part.text)]
         case ImagePart():
             return [
-                ImageBlock.model_construct(
-                    image=_bytes(part.data), url=_url(part.url), image_mimetype=part.media_type, detail=part.detail
-                )
+                _block(ImageBlock, part, image=_bytes(part.data), image_mimetype=part.media_type, detail=part.detail)
             ]
         case AudioPart():
-            return [
-                AudioBlock.model_construct(
-                    audio=_bytes(part.data), url=_url(part.url), format=_audio_format(part.media_type)
-                )
-            ]
+            return [_block(AudioBlock, part, audio=_bytes(part.data), format=_audio_format(part.media_type))]
         case FilePart(media_type=str() as media_type) if media_type.startswith("video/"):
             known = media_type if media_type != ANY_VIDEO else None
-            return [VideoBlock.model_construct(video=_bytes(part.data), url=_url(part.url), video_mimetype=known)]
+            return [_block(VideoBlock, part, video=_bytes(part.data), video_mimetype=known)]
         case FilePart():
-            return [
-                DocumentBlock.model_construct(
-                    data=_bytes(part.data), url=part.url, title=part.name or UNTITLED, document_mimetype=part.media_type
-                )
-            ]
+            told = part.media_type is not None or part.url is None
+            make = DocumentBlock.model_construct if told else DocumentBlock
+            title = part.name or UNTITLED
+            return [make(data=_bytes(part.data), url=part.url, title=title, document_mimetype=part.media_type)]
         case ReasoningPart():
             information = {} if part.signature is None else {"signature": part.signature}
             return [ThinkingBlock.model_construct(content=part.text, additional_information=information)]
@@ -178,10 +172,18 @@ def _bytes(data: str | None) -> bytes | None:
     return None if data is None else data.encode("utf-8", "surrogatepass")
 
 
-def _url(url: str | None) -> AnyUrl | str | None:
+def _block(kind: type[M], part: ImagePart | AudioPart | FilePart, **fields: Any) -> M:
+    """A medium's block. An address without a media type is told one by its ending, as LlamaIndex does."""
+    if part.url is None:
+        return kind.model_construct(**fields)
+    url = _url(part.url)
+    if part.media_type is None and not isinstance(url, str):
+        return kind(url=url, **fields)
+    return kind.model_construct(url=url, **fields)
+
+
+def _url(url: str) -> AnyUrl | str:
     """The URL as LlamaIndex keeps it; as the text it is where that would change it, as for a provider's file id."""
-    if url is None:
-        return None
     try:
         return known if str(known := AnyUrl(url)) == url else url
     except ValueError:

@@ -116,7 +116,9 @@ BY_LLAMAINDEX = [
     ),
     ChatMessage(role="tool", content="Torre de Belém", additional_kwargs={"tool_call_id": "c1", "name": "find"}),
     ChatMessage(
-        role="tool", blocks=[TextBlock(text="18 °C"), ImageBlock(image=PNG)], additional_kwargs={"tool_call_id": "weather"}
+        role="tool",
+        blocks=[TextBlock(text="18 °C"), ImageBlock(image=PNG)],
+        additional_kwargs={"tool_call_id": "weather"},
     ),
     ChatMessage(
         role=MessageRole.MODEL,
@@ -180,7 +182,9 @@ def test_langchain_reads_what_llamaindex_wrote(history: SessionChatMessageHistor
         *("text", "image", "image", "audio", "video", "file", "text", "non_standard")
     ]
     assert human.content_blocks[1] == {
-        **{"type": "image", "base64": PNG_TEXT, "mime_type": "image/png"},
+        "type": "image",
+        "base64": PNG_TEXT,
+        "mime_type": "image/png",
         "extras": {"detail": "high"},
     }
     assert human.content_blocks[2]["url"] == "https://example.org/a.png"  # type: ignore[typeddict-item]  # an image

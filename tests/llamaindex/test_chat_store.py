@@ -289,6 +289,16 @@ def test_only_what_was_opened_here_is_closed(store: SessionStore, url: str) -> N
         own.get_messages("trip")
 
 
+def test_a_database_in_memory_is_one_for_sync_and_async() -> None:
+    """What one way writes the other reads, from any event loop, and two such stores share nothing."""
+    one, two = SessionChatStore(url="sqlite://"), SessionChatStore(url="sqlite://")
+    one.add_message("trip", user("hello"))
+    assert asyncio.run(one.aget_messages("trip")) == [user("hello")]
+    assert two.get_messages("trip") == []
+    one.close()
+    asyncio.run(two.aclose())
+
+
 def test_a_chat_store_is_never_falsy_and_can_be_copied(store: SessionStore) -> None:
     """LlamaIndex replaces a falsy store by its own; a copy is another handle of the same database."""
     chats = SessionChatStore(store)

@@ -20,6 +20,7 @@ from llama_index.core.base.llms.types import (
     CacheControl,
     CachePoint,
     ChatMessage,
+    ChatResponse,
     CitableBlock,
     CitationBlock,
     DocumentBlock,
@@ -31,6 +32,7 @@ from llama_index.core.base.llms.types import (
     VideoBlock,
 )
 from llama_index.core.bridge.pydantic import AnyUrl, BaseModel, SecretStr
+from llama_index.core.schema import ImageDocument
 
 from agent_session_core.errors import InvalidInput
 from agent_session_core.models import Message, Origin, TextPart
@@ -282,6 +284,17 @@ def test_objects_of_a_provider_come_back_as_the_data_they_hold() -> None:
         "pair": [1, 2],
         "role": "user",
     }
+
+
+def test_images_of_the_former_kind_are_kept_as_the_blocks_they_became(there: Path) -> None:
+    """``additional_kwargs["images"]`` is not kept: LlamaIndex would open the files again each time it sees it."""
+    message = ChatMessage(content="look", additional_kwargs={"images": [ImageDocument(image_path=str(there))], "n": 1})
+    there.unlink()
+    read = ChatResponse(message=back(message)).message
+    assert read.blocks == message.blocks
+    assert read.additional_kwargs == {"n": 1}
+    hostile = Origin("llamaindex", "0", {"kwargs": {"images": [{"image_path": "/etc/passwd"}]}})
+    assert ChatResponse(message=record_to_message(Message(role="user", origin=hostile))).message.additional_kwargs == {}
 
 
 def test_a_model_that_cannot_be_dumped_does_not_cost_the_message() -> None:
