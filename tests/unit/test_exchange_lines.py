@@ -170,7 +170,7 @@ SESSION = {"type": "session", "id": "s", "created_at": "2026-05-04T09:30:00Z"}
         (_message(parts=[{"type": "text", "text": 5}]), "parts: "),
         (_message(parts=[{"type": "image", "url": ["a"]}]), "parts: "),
         (_message(parts=[{"type": "tool_call", "name": "f", "arguments": [1]}]), "parts: "),
-        (_message(parts=[{"type": "tool_result", "tool_call_id": "1", "parts": [{"type": "reasoning"}]}]), "parts: "),
+        (_message(parts=[{"type": "tool_result", "tool_call_id": "1", "parts": [{"type": "reasoning"}]}]), "part "),
     ],
 )
 def test_a_broken_line_costs_only_itself(line: dict[str, Any] | str, reason: str) -> None:
