@@ -101,7 +101,7 @@ def moment(value: object, argument: str) -> datetime:
     """An aware datetime."""
     if not isinstance(value, datetime):
         raise InvalidInput(
-            f"{argument}: expected a datetime, got {type(value).__name__} {shown(value)}; use datetime.now(timezone.utc), for one"
+            f"{argument}: expected a datetime, got {type(value).__name__} {shown(value)}; use an aware datetime"
         )
     if value.utcoffset() is None:
         raise InvalidInput(
