@@ -26,9 +26,13 @@ _TABLE = "weights/l2_supercat_256.safetensors"
 _TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"
 _TENSOR = "embedding.weight"
 
+MOST_REMEMBERED = 50_000
+"""Words whose tokens are remembered."""
+LONGEST_REMEMBERED = 40
+
 
 class WordLlamaEmbedder:
-    """A text's vector is the mean of its tokens' vectors: 256 dimensions, 10,000 and more short texts a second.
+    """A text's vector is the mean of its tokens' vectors: 256 dimensions, tens of thousands of short texts a second.
 
     The table (32 MB in memory) is read when the first text is embedded, once in a process.
     """
@@ -36,15 +40,15 @@ class WordLlamaEmbedder:
     name = "wordllama/l2_supercat_256"
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
-        """The vectors of ``texts``: float32, shape (len(texts), 256). A text without tokens has a zero vector."""
+        """The vectors of ``texts``: float32, shape (len(texts), 256). A text without words has a zero vector."""
         import numpy as np
 
-        tokenizer, table = _load()
-        vectors = np.zeros((len(texts), table.shape[1]), dtype=np.float32)
+        model = _load()
+        vectors = np.zeros((len(texts), model.table.shape[1]), dtype=np.float32)
         for row, text in enumerate(texts):
-            ids = tokenizer.encode(text, add_special_tokens=False).ids
-            if ids:
-                vectors[row] = table[ids].sum(axis=0) / len(ids)
+            tokens = model.tokens(text)
+            if tokens:
+                vectors[row] = model.table[tokens].sum(axis=0) / len(tokens)
         return vectors
 
     def embed_query(self, text: str) -> Vectors:
@@ -53,8 +57,33 @@ class WordLlamaEmbedder:
         return vector
 
 
+class _Model:
+    """The tokenizer and the table. No token of this vocabulary goes across a space, so words are looked up singly."""
+
+    def __init__(self, tokenizer: Tokenizer, table: NDArray[np.float32]) -> None:
+        self.table = table
+        self._tokenizer = tokenizer
+        self._known: dict[str, list[int]] = {}
+
+    def tokens(self, text: str) -> list[int]:
+        """The token ids of a text."""
+        ids: list[int] = []
+        known = self._known
+        for word in text.split():
+            ids += known.get(word) or self._look_up(word)
+        return ids
+
+    def _look_up(self, word: str) -> list[int]:
+        found: list[int] = self._tokenizer.encode(word, add_special_tokens=False).ids
+        if len(word) <= LONGEST_REMEMBERED:
+            if len(self._known) >= MOST_REMEMBERED:
+                self._known = {}
+            self._known[word] = found
+        return found
+
+
 @cache
-def _load() -> tuple[Tokenizer, NDArray[np.float32]]:
+def _load() -> _Model:
     """Read the package's two files; the package itself is not imported (it configures the root logger).
 
     Raises:
@@ -75,7 +104,7 @@ def _load() -> tuple[Tokenizer, NDArray[np.float32]]:
         ) from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    return tokenizer, table
+    return _Model(tokenizer, table)
 
 
 def _read_table(path: Path) -> NDArray[np.float32]:
