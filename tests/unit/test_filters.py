@@ -169,6 +169,15 @@ def test_letters_of_every_script_match_in_either_case() -> None:
     assert both(Compare("city", "text_match_insensitive", "plzeň"), {"city": "PLZEŇ"})
 
 
+def test_what_json_can_say_and_text_cannot() -> None:
+    """A lone surrogate or NUL in the metadata spoils no filter on it, nor on what stands beside it."""
+    odd = {"a": "X \ud800 \x00", "b": "Y"}
+    assert in_sql(Compare("a", "text_match_insensitive", "x "), odd)
+    assert in_sql(Compare("b", "text_match_insensitive", "y"), odd)
+    assert in_sql(Compare("a", "text_match", "X"), odd)
+    assert in_sql(Compare("a", "!=", "X"), odd)
+
+
 def test_joined_conditions() -> None:
     """Conditions nest; joining none with And restricts nothing, with Or everything."""
     one, two = Compare("a", "==", 1), Compare("b", "==", 2)

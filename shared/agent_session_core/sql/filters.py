@@ -6,7 +6,21 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, false, func, literal, not_, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    and_,
+    case,
+    cast,
+    false,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.sql.selectable import NamedFromClause
 
 from agent_session_core.filters import And, Compare, Filter, Not, Or, checked, compares
@@ -24,7 +38,7 @@ def prepare(conn: Connection, condition: Filter | None) -> None:
         return
     driver: Any = conn.connection.dbapi_connection
     if not conn.info.get(_LOWER):
-        driver.create_function(_LOWER, 1, str.lower, deterministic=True)
+        driver.create_function(_LOWER, 1, _lower, deterministic=True)
         conn.info[_LOWER] = True
 
 
@@ -41,6 +55,11 @@ def sqlite_one_of(column: ColumnElement[Any], values: Sequence[str] | Sequence[i
     """``column`` is one of ``values``: one bound parameter, however many there are."""
     given = _each(literal(json.dumps(list(values))))
     return column.in_(select(given.c.value))
+
+
+def _lower(text: bytes | None) -> str | None:
+    """Lower case. The text comes as bytes: a lone surrogate in stored JSON is none that can be handed over."""
+    return None if text is None else text.decode("utf-8", "replace").lower()
 
 
 def _condition(condition: Filter, document: ColumnElement[str]) -> ColumnElement[bool]:
@@ -73,7 +92,8 @@ def _holds(compare: Compare, entry: NamedFromClause) -> ColumnElement[bool]:
     if operator == "text_match":
         return and_(entry.c.type == "text", func.instr(entry.c.atom, value) > 0)
     if operator == "text_match_insensitive":
-        return and_(entry.c.type == "text", func.instr(getattr(func, _LOWER)(entry.c.atom), value.lower()) > 0)
+        lower = getattr(func, _LOWER)(cast(entry.c.atom, LargeBinary))
+        return and_(entry.c.type == "text", func.instr(lower, value.lower()) > 0)
     if operator in ("contains", "any"):
         given = _values(value if operator == "any" else (value,))
         return select(literal(1)).select_from(given).where(_contains(entry, given)).correlate_except(given).exists()
