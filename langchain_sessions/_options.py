@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from agent_session_core import InvalidInput
 from agent_session_core.filters import And, Compare
@@ -12,12 +12,9 @@ from agent_session_core.filters import And, Compare
 if TYPE_CHECKING:
     from agent_session_core import Role
     from agent_session_core.filters import Filter
+    from agent_session_core.store import GroupBy, Mode, OnOutage
 
-__all__ = ["GroupBy", "Mode", "OnOutage", "SearchOptions", "narrowed"]
-
-Mode: TypeAlias = Literal["hybrid", "keyword", "semantic"]
-GroupBy: TypeAlias = Literal["message", "session"]
-OnOutage: TypeAlias = Literal["raise", "keyword"]
+__all__ = ["SearchOptions", "narrowed"]
 
 
 class SearchOptions(TypedDict, total=False):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["approximate_tokens", "as_data", "with_neighbours"]
 
 _SURROGATE = re.compile("[\ud800-\udfff]")  # alone they cannot be sent to a model
+_UNSEEN = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # breaks and turns of a line that JSON lets stand
 _CUT = "…"
 
 
@@ -84,7 +85,8 @@ def _line(hit: SearchHit, text: str) -> str:
         "after": _quoted(hit, earlier=False),
     }
     known: dict[str, Any] = {key: value for key, value in told.items() if value is not None}
-    return _SURROGATE.sub("\ufffd", json.dumps(known, ensure_ascii=False))
+    line = _SURROGATE.sub("\ufffd", json.dumps(known, ensure_ascii=False))
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
 def _quoted(hit: SearchHit, *, earlier: bool) -> list[str] | None:

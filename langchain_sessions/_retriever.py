@@ -13,7 +13,8 @@ from typing_extensions import Self, Unpack
 
 from agent_session_core import Role, SearchHit, SessionStore
 from agent_session_core.filters import And, Compare, Not, Or
-from langchain_sessions._options import GroupBy, Mode, OnOutage, SearchOptions, narrowed
+from agent_session_core.store import GroupBy, Mode, OnOutage
+from langchain_sessions._options import SearchOptions, narrowed
 from langchain_sessions._rendering import with_neighbours
 from langchain_sessions._stores import Closing, store_of
 
