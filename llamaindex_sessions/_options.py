@@ -9,6 +9,7 @@ from typing import Any, Literal
 from typing_extensions import TypedDict
 
 from agent_session_core import InvalidInput, Role
+from agent_session_core.filters import And, Compare, Filter
 
 __all__ = ["SearchOptions", "narrowed"]
 
@@ -20,7 +21,7 @@ class SearchOptions(TypedDict, total=False):
     session_ids: Sequence[str] | None
     exclude_session_ids: Sequence[str] | None
     roles: Sequence[Role] | None
-    metadata: Mapping[str, Any] | None
+    metadata: Mapping[str, Any] | Filter | None
     since: datetime | None
     until: datetime | None
     min_score: float
@@ -28,7 +29,7 @@ class SearchOptions(TypedDict, total=False):
     group_by: Literal["message", "session"]
     neighbours: int
     author: str | None
-    archived: bool | None
+    archived: bool
     recency: float
     explain: bool
     wait: bool
@@ -41,7 +42,7 @@ def narrowed(settled: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str
     Everything else an option names takes the place of what was settled.
 
     Raises:
-        InvalidInput: for an option that is not known, or metadata that contradicts what was settled.
+        InvalidInput: for an option that is not known.
     """
     known = SearchOptions.__annotations__
     if unknown := options.keys() - known.keys():
@@ -49,14 +50,18 @@ def narrowed(settled: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str
     both = {**settled, **options}
     within, asked = settled.get("session_ids"), options.get("session_ids")
     if within is not None and asked is not None:
-        both["session_ids"] = [session_id for session_id in asked if session_id in within]
+        both["session_ids"] = [session_id for session_id in asked if session_id in set(within)]
     elif within is not None:
         both["session_ids"] = within
     if excluded := [*(settled.get("exclude_session_ids") or ()), *(options.get("exclude_session_ids") or ())]:
         both["exclude_session_ids"] = excluded
-    first, second = settled.get("metadata") or {}, options.get("metadata") or {}
-    if contrary := [key for key in first if key in second and first[key] != second[key]]:
-        raise InvalidInput(f"metadata: {contrary[0]!r:.60} is settled to another value; leave it out of this call")
-    if first or second:
-        both["metadata"] = {**first, **second}
+    conditions = [_condition(given["metadata"]) for given in (settled, options) if given.get("metadata")]
+    if conditions:
+        both["metadata"] = And(tuple(conditions))
     return both
+
+
+def _condition(metadata: Mapping[str, Any] | Filter) -> Filter:
+    if not isinstance(metadata, Mapping):
+        return metadata
+    return And(tuple(Compare(key, "==", value) for key, value in metadata.items()))
