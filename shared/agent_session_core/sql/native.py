@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from agent_session_core.errors import InvalidInput, StorageUnavailable
 from agent_session_core.sql.faults import translated
 from agent_session_core.sql.filelock import FileLock
-from agent_session_core.sql.sqlite import SqliteDatabase, prepare
+from agent_session_core.sql.sqlite import SqliteDatabase, prepare, settle
 
 T = TypeVar("T")
 Loop = asyncio.AbstractEventLoop
@@ -70,12 +70,14 @@ class NativeDatabase:
         """Run ``work`` on a connection of the async driver."""
         async with self._connection() as (conn, _):
             if snapshot:
+                await conn.run_sync(settle)
                 await conn.exec_driver_sql("BEGIN")
             return await conn.run_sync(work)
 
     async def awrite(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in a write transaction of its own. Cancelled before the commit, it did nothing."""
         async with self._connection() as (conn, turn), turn, self._alone():
+            await conn.run_sync(settle)
             await conn.exec_driver_sql("BEGIN IMMEDIATE")
             try:
                 result = await conn.run_sync(work)

@@ -116,6 +116,7 @@ class SqliteDatabase:
                 if is_current(conn, self.url):
                     return
         with self.file_lock(), self._engine.connect() as conn:
+            settle(conn)
             migrate(conn, self.url)
 
     @property
@@ -138,6 +139,7 @@ class SqliteDatabase:
             with self._reading() as conn:
                 if not snapshot:
                     return work(conn)
+                settle(conn)
                 conn.exec_driver_sql("BEGIN")
                 try:
                     return work(conn)
@@ -211,6 +213,7 @@ class SqliteDatabase:
         with self.file_lock():
             if not self._owned or self._shared:
                 with self._engine.connect() as conn:
+                    settle(conn)
                     yield conn
                 return
             if self._writing_connection is None:
@@ -257,6 +260,15 @@ def _has_content(path: Path) -> bool:
 
 
 _left_to_the_parent: list[Any] = []  # closing an inherited connection would release the parent's locks
+
+
+def settle(conn: Connection) -> None:
+    """Make sure that the next BEGIN is the first, also where a caller's engine begins transactions by a hook."""
+    if not conn.in_transaction():
+        conn.begin()
+    driver: Any = conn.connection.driver_connection
+    if driver.in_transaction:
+        conn.connection.rollback()
 
 
 def check_durability(conn: Connection) -> None:
