@@ -108,11 +108,15 @@ def message_to_record(message: BaseMessage) -> Message:
         tool_call_id=_text(call_id) or None if kind == "tool" else None,
         usage=_usage(fields.get("usage_metadata")),
     )
-    packer = Packer(record.parts)
-    expected = {key: packer.pack(value) for key, value in _expected(record, kind).items()}
-    packed = {key: packer.pack(value) for key, value in fields.items()}
-    data = {key: value for key, value in packed.items() if key not in expected or expected[key] != value}
-    return replace(record, origin=Origin(FRAMEWORK, VERSION, {"type": kind, **data}))
+    expected, packer = _expected(record, kind), Packer(record.parts)
+    data: dict[str, Any] = {"type": kind}
+    for key, value in fields.items():
+        if key in expected and _plainly_equal(value, expected[key]):
+            continue
+        packed = packer.pack(value)
+        if key not in expected or packed != packer.pack(expected[key]):
+            data[key] = packed
+    return replace(record, origin=Origin(FRAMEWORK, VERSION, data))
 
 
 def record_to_message(record: Message) -> BaseMessage:
@@ -136,6 +140,13 @@ def record_to_message(record: Message) -> BaseMessage:
     else:
         kind = _OF_ROLE[record.role]
     return _built(kind, {**_expected(record, kind), "id": record.id})
+
+
+def _plainly_equal(value: Any, other: Any) -> bool:
+    """Whether two values are equal at a glance, as most are; the others are compared as they would be stored."""
+    if type(value) is str:
+        return type(other) is str and value == other
+    return value is other or (not other and type(value) is type(other) and len(value) == 0)
 
 
 def _opened(message: BaseMessage) -> tuple[str, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from agent_session_core.models import AudioPart, FilePart, ImagePart, Part, ToolCallPart
@@ -19,8 +20,15 @@ class Packer:
     """Packs the fields of one message beside the ``parts`` of its record."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
-        self._strings = _long_strings(parts)
-        self._blocks = [pack(block_of(part)) for part in parts]
+        self._parts = parts
+
+    @cached_property
+    def _strings(self) -> Mapping[str, Path]:
+        return _long_strings(self._parts)
+
+    @cached_property
+    def _blocks(self) -> list[Any]:
+        return [pack(block_of(part)) for part in self._parts]
 
     def pack(self, value: Any) -> Any:
         """``value`` as JSON, with pointers for what the parts say.

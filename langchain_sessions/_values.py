@@ -25,6 +25,10 @@ LONG = 32
 """From this many characters on, a string that stands in a part already is pointed at instead of repeated."""
 
 _BYTES, _ITEMS, _LITERAL, _PART = "$bytes", "$items", "$literal", "$part"
+_ATOMS = frozenset((type(None), bool, int, float))
+_TEXT = frozenset((str,))
+_EXACT: Mapping[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__, float: float.__float__}
+"""How an enum or a subclass of a plain type becomes that type; its own ``str()`` may say something else."""
 _TAGS = frozenset((_BYTES, _ITEMS, _LITERAL, _PART))
 
 
@@ -91,15 +95,11 @@ def _walked(value: Any, known: Mapping[str, Path] | None) -> Any:
 
 def _json(value: Any, known: Mapping[str, Path] | None) -> Any:
     """``value`` as JSON, with tags where ``known`` is a mapping."""
-    if value is None or isinstance(value, bool):
+    kind = type(value)
+    if kind in _ATOMS:
         return value
-    if isinstance(value, str):
-        text = str.__str__(value)  # an enum's or a subclass's own str() may say something else
-        return point_at(known[text]) if known and len(text) >= LONG and text in known else text
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value)
+    if kind is str:
+        return point_at(known[value]) if known and len(value) >= LONG and value in known else value
     if isinstance(value, Mapping):
         return _json_object(value, known)
     if isinstance(value, list | tuple | set | frozenset):
@@ -111,17 +111,21 @@ def _json(value: Any, known: Mapping[str, Path] | None) -> Any:
 
 
 def _json_object(value: Mapping[Any, Any], known: Mapping[str, Path] | None) -> dict[str, Any]:
-    if all(isinstance(key, str) for key in value):
-        packed = {str.__str__(key): _json(item, known) for key, item in value.items()}
+    if {*map(type, value)} <= _TEXT:
+        packed = {key: _json(item, known) for key, item in value.items()}
         tagged = known is not None and len(packed) == 1 and not _TAGS.isdisjoint(packed)
         return {_LITERAL: packed} if tagged else packed
-    if known is not None and all(key is None or isinstance(key, str | int | float) for key in value):
-        return {_ITEMS: [[key, _json(item, known)] for key, item in value.items()]}
-    return _json_object({str(key): item for key, item in value.items()}, known)
+    keys = {key: _simpler(key) if isinstance(key, tuple(_EXACT)) and type(key) is not bool else key for key in value}
+    if known is not None and all(type(key) in _ATOMS or type(key) is str for key in keys.values()):
+        return {_ITEMS: [[keys[key], _json(item, known)] for key, item in value.items()]}
+    return _json_object({str(keys[key]): item for key, item in value.items()}, known)
 
 
 def _simpler(value: object) -> Any:
-    """An object as simpler values: what it consists of where that is known, else how it shows itself."""
+    """An object as a simpler value: what it is a kind of, or what it consists of, else how it shows itself."""
+    for base, exact in _EXACT.items():
+        if isinstance(value, base):
+            return exact(value)
     if isinstance(value, BaseModel):
         return value.model_dump(warnings=False)
     try:
