@@ -16,7 +16,7 @@ from agent_session_core.filters import Filter
 from llamaindex_sessions._message_filter import OWN_KEYS, MessageFilter
 from llamaindex_sessions._reading import asessions_of, sessions_of
 
-__all__ = ["MessageView"]
+__all__ = ["MessageView", "mode_name"]
 
 MODES = {
     VectorStoreQueryMode.DEFAULT: "semantic",
@@ -119,9 +119,7 @@ class MessageQuery:
         mode = MODES.get(query.mode)
         if mode is None:
             offered = ", ".join(known.value for known in MODES)
-            raise InvalidInput(
-                f"mode: {VectorStoreQueryMode(query.mode).value} is not offered for messages; use one of {offered}"
-            )
+            raise InvalidInput(f"mode: {mode_name(query)} is not offered for messages; use one of {offered}")
         if not query.query_str:
             raise InvalidInput("query_str: messages are searched by a question in words; give one")
         top = {"keyword": query.sparse_top_k, "hybrid": query.hybrid_top_k}.get(mode)
@@ -149,6 +147,11 @@ class MessageQuery:
         kept = [(node, score) for node, score in pairs if self.filter.allows(node)][: self.wanted]
         nodes, similarities = [node for node, _ in kept], [score for _, score in kept]
         return VectorStoreQueryResult(nodes=nodes, similarities=similarities, ids=[node.node_id for node in nodes])
+
+
+def mode_name(query: VectorStoreQuery) -> str:
+    """The mode that is asked for, as LlamaIndex writes it, even where LlamaIndex has no such mode."""
+    return str(getattr(query.mode, "value", query.mode))[:60]
 
 
 def _read(session: Session) -> list[BaseNode]:

@@ -21,7 +21,7 @@ from agent_session_core import InvalidInput, SessionStore
 from agent_session_core.filters import Filter
 from agent_session_core.nodes import NodeCollection, NodeHit, NodeMode
 from llamaindex_sessions._filters import condition_of
-from llamaindex_sessions._message_view import MessageView
+from llamaindex_sessions._message_view import MessageView, mode_name
 from llamaindex_sessions._nodes import node_to_record, record_to_node
 from llamaindex_sessions._opening import StoreBacked
 
@@ -221,12 +221,12 @@ def _asked(query: VectorStoreQuery, options: Mapping[str, Any]) -> dict[str, Any
     mode = MODES.get(query.mode)
     if mode is None:
         offered = ", ".join(known.value for known in MODES)
-        raise InvalidInput(f"mode: {VectorStoreQueryMode(query.mode).value} is not offered; use one of {offered}")
+        raise InvalidInput(f"mode: {mode_name(query)} is not offered; use one of {offered}")
     asked: dict[str, Any] = {"mode": mode, "k": query.similarity_top_k, "filters": _condition(query, options, mode)}
     if mode != "words":
-        asked["vector"] = _given(query.query_embedding, "query_embedding", query.mode)
+        asked["vector"] = _given(query.query_embedding, "query_embedding", query)
     if mode in ("words", "hybrid"):
-        asked["text"] = _given(query.query_str, "query_str", query.mode)
+        asked["text"] = _given(query.query_str, "query_str", query)
         top = query.sparse_top_k if mode == "words" else query.hybrid_top_k
         asked["k"] = query.similarity_top_k if top is None else top
     if mode == "hybrid" and query.alpha is not None:
@@ -249,9 +249,9 @@ def _check_options(options: Mapping[str, Any], *known: str) -> None:
             raise InvalidInput(f"{name}: is not an option here; leave it out, and use filters to restrict")
 
 
-def _given(value: Any, argument: str, mode: VectorStoreQueryMode) -> Any:
+def _given(value: Any, argument: str, query: VectorStoreQuery) -> Any:
     if value is None:
-        raise InvalidInput(f"{argument}: the mode {mode.value} needs it; give it, or choose another mode")
+        raise InvalidInput(f"{argument}: the mode {mode_name(query)} needs it; give it, or choose another mode")
     return value
 
 

@@ -285,11 +285,15 @@ async def test_every_mode(every: SessionVectorStore, mode: Mode) -> None:
     assert len(result.similarities) == len(result.ids) <= 3
 
 
-@pytest.mark.parametrize("mode", [Mode.SVM, Mode.LOGISTIC_REGRESSION, Mode.LINEAR_REGRESSION])
-def test_modes_that_are_not_offered(vectors: SessionVectorStore, mode: Mode) -> None:
-    """The others are refused by name, with those there are."""
-    with pytest.raises(InvalidInput, match=rf"mode: {mode.value} is not offered; use one of default, sparse"):
-        vectors.query(asked("x", mode))
+@pytest.mark.parametrize("mode", ["svm", "logistic_regression", "linear_regression", "dense"])
+def test_modes_that_are_not_offered(store: SessionStore, mode: Any) -> None:
+    """The others are refused by name, with those there are; a mode may be given as its text."""
+    for collection in ("default", "messages"):
+        vectors = SessionVectorStore(store, collection=collection)
+        with pytest.raises(InvalidInput, match=rf"mode: {mode} is not offered.*; use one of default, sparse"):
+            vectors.query(asked("x", mode))
+    text_search: Any = "text_search"
+    assert SessionVectorStore(store).query(asked("x", text_search)).ids == []
 
 
 def test_how_many(vectors: SessionVectorStore) -> None:
