@@ -25,7 +25,7 @@ from sqlalchemy.sql.selectable import NamedFromClause
 
 from agent_session_core.filters import And, Compare, Filter, Not, Or, checked, compares
 
-__all__ = ["prepare", "sqlite_condition", "sqlite_one_of"]
+__all__ = ["holds_text", "prepare", "sqlite_condition", "sqlite_one_of"]
 
 _LOWER = "agent_session_lower"
 _NESTED = ("array", "object")
@@ -34,8 +34,17 @@ _NUMBERS = ("integer", "real", "true", "false")
 
 def prepare(conn: Connection, condition: Filter | None) -> None:
     """Give SQLite what ``condition`` needs of it: a lower-casing that knows all of Unicode, as its own does not."""
-    if condition is None or not any(part.operator == "text_match_insensitive" for part in compares(condition)):
-        return
+    if condition is not None and any(part.operator == "text_match_insensitive" for part in compares(condition)):
+        _know_letters(conn)
+
+
+def holds_text(conn: Connection, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
+    """``column`` holds ``text``, in any case of letters; gives SQLite what that needs of ``conn``."""
+    _know_letters(conn)
+    return func.instr(getattr(func, _LOWER)(cast(column, LargeBinary)), text.lower()) > 0
+
+
+def _know_letters(conn: Connection) -> None:
     driver: Any = conn.connection.dbapi_connection
     if not conn.info.get(_LOWER):
         driver.create_function(_LOWER, 1, _lower, deterministic=True)

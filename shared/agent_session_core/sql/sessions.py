@@ -13,7 +13,7 @@ from agent_session_core._json import decode
 from agent_session_core.content import from_microseconds
 from agent_session_core.filters import And, Compare
 from agent_session_core.models import SessionRecord
-from agent_session_core.sql.filters import sqlite_condition
+from agent_session_core.sql.filters import holds_text, sqlite_condition
 from agent_session_core.sql.statement import Statement
 from agent_session_core.sql.tables import messages, outbox, sessions
 
@@ -158,10 +158,7 @@ def page(
         statement = statement.where(sessions.c.status.in_(statuses))
     if text is not None:
         statement = statement.where(
-            or_(
-                sessions.c.title.icontains(text, autoescape=True),
-                sessions.c.session_id.icontains(text, autoescape=True),
-            )
+            or_(holds_text(conn, sessions.c.title, text), holds_text(conn, sessions.c.session_id, text))
         )
     if metadata:
         condition = And(tuple(Compare(key, "==", value) for key, value in metadata.items()))
