@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from agent_session_core.ports import Embedder, Vectors
+    from agent_session_core.ports import Embedder
     from agent_session_core.search.tasks import Task
     from agent_session_core.search.words import Words
     from agent_session_core.sql.engine import Database
@@ -116,6 +116,49 @@ class Indexer:
         while gone := self._database.read(lambda conn: sql.due_and_gone(conn, tenant, up_to)):
             self._database.write(partial(tasks.forget, tenant=tenant, sessions=gone))
 
+    def make_vectors(self, batch: Sequence[Task]) -> int | None:
+        """Give rows vectors that have none; their dimensions, None where there was nothing to do.
+
+        What the embedder refuses stays without, and is set aside with the reason.
+
+        Raises:
+            IndexUnavailable: when the embedder fails whatever it is given, just now or a moment ago.
+        """
+        missing = [(task, place) for task in batch for place, row in enumerate(task.rows) if row.vector is None]
+        if not missing:
+            return None
+        texts = embedded_texts([task.looked_at[tasks.seq_of(task.rows[place])] for task, place in missing])
+        failure = self.left_alone
+        if failure is not None:
+            raise failure
+        try:
+            vectors, refused = embed_where_possible(self._embedder, texts)
+        except IndexUnavailable as error:
+            self.leave_alone(error)
+            raise
+        for number, ((task, place), blob) in enumerate(zip(missing, pack(vectors), strict=True)):
+            row = task.rows[place]
+            if number in refused:
+                seq = tasks.seq_of(row)
+                task.delayed.append(sql.Delayed(task.session, seq, seq, sql.ASIDE, 1, refused[number]))
+            task.rows[place] = row._replace(vector=blob)
+        return int(vectors.shape[1])
+
+    def know_dimensions(self, conn: Connection, tenant: str, made: Info, dimensions: int | None) -> None:
+        """Write down the dimensions of an index's vectors when the first are made.
+
+        Raises:
+            EmbeddingChanged: when it has vectors of others.
+        """
+        if dimensions is None or dimensions == made.dimensions:
+            return
+        if made.dimensions is not None:
+            raise EmbeddingChanged(
+                f"embedder: {self._embedder.name!r:.80} gives vectors of {dimensions} dimensions, the index holds "
+                f"vectors of {made.dimensions}; give the embedder another name and call store.reindex()"
+            )
+        sql.write_info(conn, tenant, made._replace(dimensions=dimensions))
+
     def _drain(self, tenant: str, due: _Due) -> int:
         now = time.time_ns() // 1_000
         count = 0
@@ -127,7 +170,12 @@ class Indexer:
                     break
                 for task in batch.tasks:
                     tasks.make(task, self._words)
-                dimensions = self._make_vectors(batch.tasks, now)
+                dimensions = None
+                try:
+                    dimensions = self.make_vectors(batch.tasks)
+                except IndexUnavailable as error:
+                    for task in batch.tasks:  # the words are indexed now, the vectors later
+                        _delay(task, now, error)
                 self._database.write(partial(self._apply, tenant, batch, dimensions))
                 count += sum(task.size for task in batch.tasks)
         return count
@@ -150,40 +198,6 @@ class Indexer:
                 break
         return batch
 
-    def _make_vectors(self, batch: Sequence[Task], now: int) -> int | None:
-        """Vectors for the rows that have none, and their dimensions.
-
-        Where the embedder fails, the words are indexed and the vectors are put off.
-        """
-        missing = [(task, place) for task in batch for place, row in enumerate(task.rows) if row.vector is None]
-        if not missing:
-            return None
-        try:
-            vectors, refused = self._embed(
-                embedded_texts([task.looked_at[tasks.seq_of(task.rows[place])] for task, place in missing])
-            )
-        except IndexUnavailable as error:
-            for task in batch:
-                _delay(task, now, error)
-            return None
-        for number, ((task, place), blob) in enumerate(zip(missing, pack(vectors), strict=True)):
-            row = task.rows[place]
-            if number in refused:
-                seq = tasks.seq_of(row)
-                task.delayed.append(sql.Delayed(task.session, seq, seq, sql.ASIDE, 1, refused[number]))
-            task.rows[place] = row._replace(vector=blob)
-        return int(vectors.shape[1])
-
-    def _embed(self, texts: Sequence[str]) -> tuple[Vectors, dict[int, str]]:
-        failure = self.left_alone
-        if failure is not None:
-            raise failure
-        try:
-            return embed_where_possible(self._embedder, texts)
-        except IndexUnavailable as error:
-            self.leave_alone(error)
-            raise
-
     def _apply(self, tenant: str, batch: _Batch, dimensions: int | None, conn: Connection) -> None:
         tasks.forget(conn, tenant, batch.gone)
         made = info(conn, tenant)
@@ -192,7 +206,7 @@ class Indexer:
             sql.write_info(conn, tenant, made)
         elif batch.info is None or made.generation != batch.info.generation:
             return
-        self._know_dimensions(conn, tenant, made, dimensions)
+        self.know_dimensions(conn, tenant, made, dimensions)
         beside = info(conn, tenant, building=True)
         rows: list[IndexRow] = []
         for task in batch.tasks:
@@ -201,18 +215,7 @@ class Indexer:
                 tasks.settle(conn, tenant, made.slot, task)
                 if beside is not None:
                     tasks.unsettle(conn, tenant, beside.slot, task)
-        base = made.slot << 62
-        sql.write_entries(conn, [row._replace(id=base + row.id) if base else row for row in sorted(rows)])
-
-    def _know_dimensions(self, conn: Connection, tenant: str, made: Info, dimensions: int | None) -> None:
-        if dimensions is None or dimensions == made.dimensions:
-            return
-        if made.dimensions is not None:
-            raise EmbeddingChanged(
-                f"embedder: {self._embedder.name!r:.80} gives vectors of {dimensions} dimensions, the index holds "
-                f"vectors of {made.dimensions}; give the embedder another name and call store.reindex()"
-            )
-        sql.write_info(conn, tenant, made._replace(dimensions=dimensions))
+        sql.write_entries(conn, made.slot, sorted(rows))
 
 
 def _delay(task: Task, now: int, error: IndexUnavailable) -> None:

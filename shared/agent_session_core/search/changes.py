@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, func, insert, lite
 from sqlalchemy.dialects import postgresql, sqlite
 
 from agent_session_core.search.entries import Source
-from agent_session_core.search.statements import IndexRow, Info
+from agent_session_core.search.statements import END, IndexRow, Info, key_of
 from agent_session_core.sql.statement import Statement
 from agent_session_core.sql.tables import (
     REMOVED,
@@ -133,6 +133,46 @@ _FORGET_ASIDE = Statement(
         _o.first_seq.between(bindparam("first"), bindparam("last")),
     )
 )
+_WITHOUT_REST = Statement(
+    select(_s.id)
+    .join_from(sessions, index_sessions, (_i.session == _s.id) & (_i.slot == bindparam("slot")), isouter=True)
+    .where(_s.tenant == bindparam("tenant"), _s.last_seq > func.coalesce(_i.last_seq, 0))
+    .order_by(_s.id)
+    .limit(FEW)
+)
+_IN_SLOT = Statement(
+    select(_s.id)
+    .join_from(sessions, index_sessions, _i.session == _s.id)
+    .where(_s.tenant == bindparam("tenant"), _i.slot == bindparam("slot"))
+    .limit(FEW)
+)
+_COUNTS = Statement(
+    select(_o.leased_until == ASIDE, func.count()).where(_HERE).group_by(_o.leased_until == ASIDE)
+)
+_TRY_AGAIN = Statement(update(outbox).where(_HERE, _o.leased_until == ASIDE).values(leased_until=None))
+_AFTER_SESSION = Statement(
+    select(_s.id, _s.session_id)
+    .where(_s.tenant == bindparam("tenant"), _s.id > bindparam("session"))
+    .order_by(_s.id)
+    .limit(FEW)
+)
+_LEFT_BEHIND = Statement(
+    select(_i.session)
+    .where(
+        ~exists(select(literal(1)).where(_s.id == _i.session)),
+        ~exists(select(literal(1)).where(_o.session == _i.session)),
+    )
+    .distinct()
+    .limit(FEW)
+)
+_ASIDE_OF = Statement(
+    select(_o.first_seq).where(_HERE, _o.session == bindparam("session"), _o.leased_until == ASIDE)
+)
+_DELETE_INFO = Statement(
+    delete(index_info).where(
+        index_info.c.tenant == bindparam("of_tenant"), index_info.c.slot == bindparam("of_slot")
+    )
+)
 _UPSERTS: dict[tuple[str, str], Statement] = {}
 
 
@@ -200,10 +240,12 @@ def sources(conn: Connection, session: int, first: int, last: int, *, after: boo
     return sorted(Source(*row) for row in rows)
 
 
-def write_entries(conn: Connection, rows: Sequence[IndexRow]) -> None:
-    """Insert or replace entries, given in the order of their ids."""
+def write_entries(conn: Connection, slot: int, rows: Sequence[IndexRow]) -> None:
+    """Insert or replace entries, given in the order of their ids, which are without the slot."""
     if rows:
-        _upsert(conn, index_messages).run_many(conn, IndexRow._fields, rows)
+        base = slot << 62
+        slotted = [row._replace(id=base + row.id) for row in rows] if slot else rows
+        _upsert(conn, index_messages).run_many(conn, IndexRow._fields, slotted)
 
 
 def delete_entries(conn: Connection, spans: Sequence[tuple[int, int]]) -> None:
@@ -251,3 +293,53 @@ def forget_aside(conn: Connection, tenant: str, session: int, first: int, last: 
 def write_info(conn: Connection, tenant: str, info: Info) -> None:
     """Set what the index in ``info.slot`` was made with."""
     _upsert(conn, index_info).run(conn, {"tenant": tenant, **info._asdict()})
+
+
+def delete_info(conn: Connection, tenant: str, slot: int) -> None:
+    """Forget that there is an index in ``slot``."""
+    _DELETE_INFO.run(conn, {"of_tenant": tenant, "of_slot": slot})
+
+
+def unfinished(conn: Connection, tenant: str, slot: int) -> list[int]:
+    """Some sessions with messages that the index in ``slot`` has not come to."""
+    return [row[0] for row in _WITHOUT_REST.all(conn, {"tenant": tenant, "slot": slot})]
+
+
+def empty_some(conn: Connection, tenant: str, slot: int) -> bool:
+    """Take some sessions out of the index in ``slot``; whether there were any."""
+    found = [row[0] for row in _IN_SLOT.all(conn, {"tenant": tenant, "slot": slot})]
+    delete_entries(conn, [(key_of(session, 0, slot), key_of(session, END, slot)) for session in found])
+    for session in found:
+        delete_mark(conn, slot, session)
+    return bool(found)
+
+
+def counts(conn: Connection, tenant: str) -> tuple[int, int]:
+    """How many changes of a tenant are pending, and how many were set aside."""
+    found = {bool(aside): count for aside, count in _COUNTS.all(conn, {"tenant": tenant})}
+    return found.get(False, 0), found.get(True, 0)
+
+
+def try_again(conn: Connection, tenant: str) -> None:
+    """Put what was set aside back among what is pending."""
+    _TRY_AGAIN.run(conn, {"tenant": tenant})
+
+
+def sessions_after(conn: Connection, tenant: str, session: int) -> list[tuple[int, str]]:
+    """Some sessions of a tenant in the order of their internal ids, after one of them: (internal id, id)."""
+    return [(row[0], row[1]) for row in _AFTER_SESSION.all(conn, {"tenant": tenant, "session": session})]
+
+
+def left_behind(conn: Connection) -> list[int]:
+    """Some sessions that are indexed and gone, though nothing in the outbox says so."""
+    return [row[0] for row in _LEFT_BEHIND.all(conn, {})]
+
+
+def aside_of(conn: Connection, tenant: str, session: int) -> set[int]:
+    """The seqs of a session's messages that were set aside."""
+    return {row[0] for row in _ASIDE_OF.all(conn, {"tenant": tenant, "session": session})}
+
+
+def announce(conn: Connection, tenant: str, session: int, first: int, last: int) -> None:
+    """Have messages looked at again."""
+    _PUT_BACK.run_many(conn, _PUT_BACK_COLUMNS, [(tenant, session, first, last, None, 0, None)])

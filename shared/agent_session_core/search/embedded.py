@@ -13,15 +13,19 @@ from agent_session_core.models import SearchResults
 from agent_session_core.search import changes
 from agent_session_core.search import statements as sql
 from agent_session_core.search.cache import ScopeCache
+from agent_session_core.search.rebuild import rebuild
 from agent_session_core.search.refresh import MOST_MESSAGES, up_to_date
+from agent_session_core.search.rows import clean
 from agent_session_core.search.scope import empty_scope
 from agent_session_core.search.searching import search
 from agent_session_core.search.vectors import embed_question
+from agent_session_core.search.verify import mend, verify
 from agent_session_core.search.words import Words
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from agent_session_core.models import IndexReport
     from agent_session_core.ports import Embedder, Vectors
     from agent_session_core.search.request import SearchRequest
     from agent_session_core.search.words import Analyzer
@@ -56,8 +60,9 @@ class EmbeddedIndex:
     ) -> None:
         self._database = database
         self._embedder = embedder or WordLlamaEmbedder()
-        self._words: dict[str, Words] = {analyzer: Words(analyzer)}
-        self._indexer = Indexer(database, self._embedder, self._words[analyzer])
+        self._store_words = Words(analyzer)
+        self._words = {str(analyzer): self._store_words}
+        self._indexer = Indexer(database, self._embedder, self._store_words)
         self._cache = ScopeCache(cache_bytes)
 
     def search(self, request: SearchRequest) -> SearchResults:
@@ -90,6 +95,38 @@ class EmbeddedIndex:
         """Take sessions that were deleted out of the index."""
         self._indexer.forget(tenant)
 
+    def verify(self, tenant: str) -> IndexReport:
+        """Compare what is stored with what is indexed, message by message. What is pending is counted, not compared."""
+        made = self._database.read(partial(sql.info, tenant=tenant))
+        words = self._store_words if made is None else self._words_of(made.analyzer)
+        return verify(self._database, words, tenant)
+
+    def repair(self, tenant: str) -> IndexReport:
+        """Index anew whatever differs, try again what was set aside, and index what is pending; how it stands then.
+
+        Raises:
+            EmbeddingChanged: when the index was made with another embedder or analyzer: reindex() mends that.
+        """
+        made = self._database.read(partial(sql.info, tenant=tenant))
+        if made is not None:
+            self._indexer.require(made)
+        mend(self._database, self._store_words, tenant)
+        self._indexer.drain(tenant)
+        return self.verify(tenant)
+
+    def reindex(self, tenant: str) -> int:
+        """Make the tenant's index anew with this embedder and analyzer; how many messages were read.
+
+        The old index answers meanwhile, to those who have its embedder. Broken off, it goes on where it stopped when
+        it is called again.
+
+        Raises:
+            IndexUnavailable: when the embedder fails.
+        """
+        count = rebuild(self._database, self._indexer, self._store_words, tenant)
+        self._cache.clear()
+        return count + self._indexer.drain(tenant)
+
     def _index_pending(self, request: SearchRequest) -> str | None:
         """Bring the index up to date for a request; why something of it is still not (fully) in it."""
         tenant, user_id = request.tenant, request.user_id
@@ -112,7 +149,7 @@ class EmbeddedIndex:
         if failure is not None:
             raise failure
         try:
-            return embed_question(self._embedder, question)
+            return embed_question(self._embedder, clean(question))
         except IndexUnavailable as error:
             self._indexer.leave_alone(error)
             raise

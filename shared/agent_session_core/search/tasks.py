@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from agent_session_core.search.words import Words
 
-__all__ = ["Task", "forget", "load", "make", "seq_of", "settle", "unsettle"]
+__all__ = ["Task", "forget", "load", "load_rest", "make", "read", "seq_of", "settle", "unsettle"]
 
 
 @dataclass
@@ -71,7 +71,19 @@ def load(conn: Connection, tenant: str, session: int, slot: int, room: int) -> T
     changes, spans, shortened = _chosen(sql.changes(conn, tenant, session, room), room)
     task = Task(session, changes, shortened, spans, standing.indexed or 0, standing.epoch or 0)
     for first, last in spans:
-        _read(conn, slot, task, first, last)
+        read(conn, slot, task, first, last)
+    return task
+
+
+def load_rest(conn: Connection, tenant: str, session: int, slot: int, room: int) -> Task | None:
+    """The task of a session whose index is made anew: what comes after what was looked at already."""
+    standing = sql.standing(conn, tenant, session, slot)
+    if standing is None:
+        return None
+    reached = standing.indexed or 0
+    first, last = reached + 1, min(standing.last_seq, reached + room)
+    task = Task(session, [], None, [(first, last)], reached, standing.epoch or 0)
+    read(conn, slot, task, first, last)
     return task
 
 
@@ -100,8 +112,8 @@ def _chosen(
     return chosen, merged, shortened
 
 
-def _read(conn: Connection, slot: int, task: Task, first: int, last: int) -> None:
-    """Read a stretch, and the two messages after it: what stands before them has changed."""
+def read(conn: Connection, slot: int, task: Task, first: int, last: int) -> None:
+    """Read a stretch into ``task``, and the two messages after it: what stands before them has changed."""
     sources = sql.sources(conn, task.session, first, last, after=last < task.indexed)
     there = [source for source in sources if _there(source)]
     for source in sources:
@@ -150,7 +162,7 @@ def settle(conn: Connection, tenant: str, slot: int, task: Task) -> None:
     shortened = [] if task.shortened is None else [task.shortened]
     sql.take(conn, done[: len(done) - len(shortened)], shortened)
     for first, last in task.spans:
-        if first <= task.indexed:
+        if first <= task.indexed or not task.changes:
             sql.forget_aside(conn, tenant, session, first, last)
     sql.put_back(conn, tenant, task.delayed)
 

@@ -12,6 +12,7 @@ import re
 import sqlite3
 import threading
 import unicodedata
+import weakref
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from zlib import crc32
@@ -95,6 +96,7 @@ class _Tokenizer:
         self._lock = threading.Lock()
         self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         self._db.execute(f"CREATE VIRTUAL TABLE pieces USING fts5(piece, content='', tokenize='{tokenizer}')")
+        weakref.finalize(self, self._db.close)
         self._db.execute("CREATE VIRTUAL TABLE found USING fts5vocab(pieces, instance)")
 
     def tokens(self, texts: Sequence[str]) -> list[list[str]]:
