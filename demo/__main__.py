@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from datetime import datetime, timezone
 from pathlib import Path
 
 from agent_session_core import SessionError, SessionStore
@@ -66,17 +67,25 @@ def _show(store: SessionStore, path: Path, asked: list[str] | None, *, kept: str
     mine = store.for_user(latest.user_id)
     session = mine.session(latest.session_id, create=False)
     before = session.count()
-    asyncio.run(carry_on(mine, session.id, continuing_question(usable, latest, bundled=bundled)))
+    alone = len(mine.sessions(limit=2)) == 1
+    not_in = [] if alone else [session.id]  # what is asked is about other sessions, where there are any
+    retriever = SessionRetriever(
+        store=mine,
+        k=3,
+        roles=["user", "assistant"],
+        exclude_session_ids=not_in,
+        until=datetime.now(timezone.utc),  # not what the agent is about to say
+    )
+    asyncio.run(carry_on(mine, session.id, continuing_question(usable, latest, bundled=bundled), not_in))
     screen.continued(latest.title, before, session.messages(offset=before))
 
     questions = asked or (BUNDLED if bundled else questions_about(usable, latest))
-    retriever = SessionRetriever(store=mine, k=3, roles=["user", "assistant"], exclude_session_ids=[session.id])
     screen.questions()
     for each in questions:
         begun = time.perf_counter()
         found = retriever.invoke(each)
         screen.found(each, found, seconds=time.perf_counter() - begun)
-    strangers = len(store.for_user("somebody-else").search(questions[0])) if questions else 0
+    strangers = len(store.for_user("somebody-else").search(questions[0]))
     screen.closing(strangers, kept=kept)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 from llama_index.core.agent.workflow import FunctionAgent
@@ -17,10 +18,11 @@ from llamaindex_sessions import AsyncSessionChatStore, SessionRetriever
 TOOL = "search_past_sessions"
 
 
-async def carry_on(store: SessionStore, session_id: str, question: str) -> str:
-    """Put ``question`` to an agent whose memory is the session; it looks into the other sessions, and answers."""
+async def carry_on(store: SessionStore, session_id: str, question: str, not_in: Sequence[str]) -> str:
+    """Put ``question`` to an agent whose memory is the session; it looks into all sessions but ``not_in``."""
+    already = datetime.now(timezone.utc)  # the question itself is stored later, and no answer
     retriever = SessionRetriever(
-        store, similarity_top_k=3, exclude_session_ids=[session_id], roles=["user", "assistant"]
+        store, similarity_top_k=3, roles=["user", "assistant"], exclude_session_ids=not_in, until=already
     )
 
     async def search_past_sessions(query: str) -> str:

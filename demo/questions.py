@@ -19,18 +19,19 @@ def continuing_question(arrivals: Sequence[Arrival], latest: Arrival, *, bundled
     if bundled:
         return "Where do Tom and I sit on the plane, and what is our booking reference?"
     others = _others(arrivals, latest)
-    return f"What did we say about {_topic(others[0] if others else latest)}?"
+    return f"What did we say about {_topic(others[0])}?"
 
 
 def questions_about(arrivals: Sequence[Arrival], latest: Arrival) -> list[str]:
     """Up to three questions about somebody's own sessions, made of their titles."""
-    return [f"What was it about {_topic(arrival)}?" for arrival in _others(arrivals, latest)[1:4]]
+    others = _others(arrivals, latest)
+    return [f"What was it about {_topic(arrival)}?" for arrival in others[1:4] or others]
 
 
 def _others(arrivals: Sequence[Arrival], latest: Arrival) -> list[Arrival]:
-    """The sessions of the same person, the longest first."""
+    """The other sessions of the same person, the longest first; the same where there is no other."""
     others = [arrival for arrival in arrivals if arrival.user_id == latest.user_id and arrival is not latest]
-    return sorted(others, key=lambda arrival: -arrival.messages)
+    return sorted(others, key=lambda arrival: -arrival.messages) or [latest]
 
 
 def _topic(arrival: Arrival) -> str:

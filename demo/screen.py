@@ -38,7 +38,7 @@ class Screen:
         self._heading(
             "1", "LangChain writes", "A chain with history lives through each conversation, and each becomes a session."
         )
-        table = _table("Session", "Messages", "Tool calls", "Of")
+        table = _table("Session", "Messages", "Tool calls", "Date")
         for arrival in arrivals[:SHOWN]:
             table.add_row(_cut(arrival.title, 60), f"{arrival.messages}", f"{arrival.tool_calls or ''}", arrival.date)
         self._show(table)
@@ -73,7 +73,7 @@ class Screen:
         )
         table = Table.grid(padding=(0, 2))
         for message in new:
-            table.add_row(Text(message.role, style="cyan"), _cut(_told(message), 200))
+            table.add_row(Text(message.role, style="cyan"), _cut(_told(message), 160))
         self._show(table)
         self._say(f"The session now has {before + len(new)} messages. Either framework reads them all.")
 
@@ -82,20 +82,20 @@ class Screen:
         self._heading(
             "3",
             "Questions about the past",
-            "The retriever looks through the other sessions by words and by meaning; 1 would be a perfect match.",
+            "A retriever looks through the other sessions, by words and by meaning, and shows the three best.",
         )
 
     def found(self, question: str, documents: Sequence[Document], *, seconds: float) -> None:
         """The messages that answer a question."""
         self._show(Text.assemble((question, "bold"), (f"  {1000 * seconds:.0f} ms", "dim")))
-        table = _table("Score", "Session", "Who", "Words")
-        for document in documents:
+        table = _table("", "Session", "Who", "Words")
+        for rank, document in enumerate(documents, start=1):
             about = document.metadata
             table.add_row(
-                f"{about['score']:.2f}",
+                f"{rank}",
                 _cut(about["session_title"] or about["session_id"], 28),
                 about["role"],
-                _cut(document.page_content, 150),
+                _cut(document.page_content, 140),
             )
         self._show(table if documents else Text("Nothing was found."))
         self._console.print()
@@ -124,13 +124,13 @@ class Screen:
         self._show(Text(line, style=style))
 
     def _show(self, what: RenderableType) -> None:
-        self._console.print(Padding(what, (0, 0, 0, 3)))
+        self._console.print(Padding(what, (0, 0, 0, 3), expand=False))
 
 
 def _table(*columns: str) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
     for column in columns:
-        table.add_column(column, justify="right" if column in ("Messages", "Tool calls", "Score") else "left")
+        table.add_column(column, justify="right" if column in ("Messages", "Tool calls") else "left")
     return table
 
 

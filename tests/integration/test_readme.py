@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import langchain_core  # noqa: F401  # turns its warnings on where it is first imported: here, not in a test
 import pytest
 
 from agent_session_core.exchange import Problem, parse
