@@ -26,6 +26,7 @@ from llama_index.core.schema import (
     ImageNode,
     IndexNode,
     MediaResource,
+    MetadataMode,
     Node,
     NodeRelationship,
     RelatedNodeInfo,
@@ -249,6 +250,31 @@ class Chapter(TextNode):
     number: int = 0
 
 
+class Strange(BaseNode):
+    """A class that is neither kind of node."""
+
+    @classmethod
+    def get_type(cls) -> str:
+        """No type LlamaIndex knows."""
+        return "strange"
+
+    def get_content(self, metadata_mode: MetadataMode = MetadataMode.ALL) -> str:
+        """No text."""
+        return ""
+
+    def get_content_blocks(self, metadata_mode: MetadataMode = MetadataMode.ALL) -> list[Any]:
+        """No blocks."""
+        return []
+
+    def set_content(self, value: Any) -> None:
+        """Nothing to set."""
+
+    @property
+    def hash(self) -> str:
+        """Always the same."""
+        return "strange"
+
+
 def test_a_class_of_ones_own(vectors: SessionVectorStore) -> None:
     """A class that the program derived comes back as itself; where it is not defined, as what it was derived from."""
 
@@ -348,6 +374,8 @@ def test_restrictions(every: SessionVectorStore) -> None:
 
     assert found(node_ids=[], doc_ids=[]) == set(FACTS)
     assert found(filters=MetadataFilters(filters=[])) == set(FACTS)
+    none = MetadataFilters(filters=[], condition=FilterCondition.OR)
+    assert found(filters=MetadataFilters(filters=[none])) == set(FACTS)
     assert found(node_ids=["rain", "hotel", "nowhere"]) == {"rain", "hotel"}
     assert found(doc_ids=["doc-1"]) == {"hotel", "rain"}
     assert found(filters=where("doc_id", "==", "doc-1")) == {"hotel", "rain"}
@@ -537,6 +565,15 @@ def test_what_is_opened_is_closed(url: str, store: SessionStore) -> None:
         (TextNode(id_="n", metadata={"x": float("nan")}, embedding=[1.0] * 64), "NaN"),
         (TextNode(id_="", embedding=[1.0] * 64), "empty"),
         ({"text": "x"}, "expected nodes of LlamaIndex, got dict"),
+        (Strange(embedding=[1.0] * 64), "Strange is no kind of TextNode or Node"),
+        (
+            TextNode(
+                id_="n",
+                embedding=[1.0] * 64,
+                relationships={NodeRelationship.SOURCE: [RelatedNodeInfo(node_id="a"), RelatedNodeInfo(node_id="b")]},
+            ),
+            "'n' has several sources",
+        ),
     ],
 )
 def test_bad_nodes(vectors: SessionVectorStore, node: Any, named: str) -> None:
