@@ -26,12 +26,12 @@ def answers(message: Message) -> Iterator[str]:
 
 
 def unanswerable(messages: Sequence[Message]) -> set[str]:
-    """The ids of calls that are answered in ``messages`` (oldest first) and not made before in them."""
+    """The ids of calls that are answered in ``messages`` (oldest first) and not made in them by then."""
     made: set[str] = set()
     missing: set[str] = set()
     for message in messages:
+        made.update(calls(message))  # first: a provider's own tools are called and answered in one message
         missing.update(call for call in answers(message) if call not in made)
-        made.update(calls(message))
     return missing
 
 
