@@ -7,6 +7,7 @@ import gc
 import inspect
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,6 +61,16 @@ async def test_the_same_asynchronously(store: SessionStore) -> None:
     assert await history.aget_messages() == history.messages == TALK
     await history.aclear()
     assert await history.aget_messages() == []
+
+
+async def test_the_same_natively(tmp_path: Path) -> None:
+    """A URL with an async driver runs the async methods on it; both forms see the same."""
+    async with SessionChatMessageHistory("a", url=f"sqlite+aiosqlite:///{tmp_path / 'native.db'}") as history:
+        await history.aadd_messages(TALK)
+        history.add_messages(CALLS)
+        assert await history.aget_messages() == history.messages == [*TALK, *CALLS]
+        await history.aclear()
+        assert history.messages == []
 
 
 def test_the_session_is_made_by_the_first_message(store: SessionStore) -> None:

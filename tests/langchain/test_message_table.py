@@ -5,8 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from enum import Enum, IntEnum
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import pytest
 from langchain_core.documents import Document
 from langchain_core.messages import (
@@ -314,6 +316,28 @@ def test_objects_in_an_artifact_become_plain_values(trip: Trip) -> None:
         "tuple": [1, [2]],
         "set": [1],
     }
+
+
+def test_enums_and_subclasses_become_the_plain_values_they_are(trip: Trip) -> None:
+    """A text or number of a class of its own comes back as the text or number, as a key too."""
+
+    class Colour(str, Enum):
+        RED = "red"
+
+    class Level(IntEnum):
+        HIGH = 3
+
+    class Odd:
+        __slots__ = ()
+
+        def __repr__(self) -> str:
+            return "odd"
+
+    artifact = {Colour.RED: Level.HIGH, "np": np.float64(2.5), "array": np.ones(2), "pair": {(1, 2): Odd()}}
+    [back, named_by_enum] = trip([ToolMessage("x", tool_call_id="c", artifact=artifact), HumanMessage(Colour.RED)])
+    assert isinstance(back, ToolMessage)
+    assert back.artifact == {"red": 3, "np": 2.5, "array": repr(np.ones(2)), "pair": {"(1, 2)": "odd"}}
+    assert named_by_enum.content == "red"
 
 
 def test_what_is_no_message_is_refused() -> None:
