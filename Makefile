@@ -4,7 +4,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-NOTEBOOKS := notebooks/langchain.ipynb notebooks/llamaindex.ipynb
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -40,7 +39,7 @@ bench: $(READY) ## measure histories beside the raw database and the frameworks'
 	$(BIN)/python benchmarks/history.py $(ARGS)
 
 notebooks: $(READY) ## run the notebooks and keep their outputs in them
-	$(BIN)/jupyter execute --inplace $(NOTEBOOKS)
+	$(BIN)/python notebooks/execute.py
 
 clean: ## remove what the other targets made, the virtual environment too
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
