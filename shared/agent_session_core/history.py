@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -20,29 +20,16 @@ from agent_session_core.content import (
     to_microseconds,
     to_row,
 )
-from agent_session_core.errors import InvalidInput, MessageConflict, SessionNotActive, SessionNotFound
+from agent_session_core.errors import InvalidInput, MessageConflict
+from agent_session_core.keys import Key, require_active, take_numbers
 from agent_session_core.models import Message
+from agent_session_core.reading import Reading, read
 from agent_session_core.sql import messages as sql
-from agent_session_core.sql.sessions import SessionRow, bump, get
 from agent_session_core.sql.statement import Row
 from agent_session_core.sql.tables import ARCHIVED, LIVE, REMOVED
 
 MAX_BATCH = 100_000
 """Messages in one append or replace."""
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What every statement about one session names: its row, its tenant and its owner."""
-
-    session: int
-    tenant: str
-    owner: str | None
-    name: str
-
-    def params(self) -> dict[str, Any]:
-        """The bound values."""
-        return {"session": self.session, "tenant": self.tenant, "owner": self.owner}
 
 
 class Draft(NamedTuple):
@@ -79,51 +66,8 @@ def drafts(given: Sequence[Message], *, loose: bool) -> list[Draft]:
     return made
 
 
-def require(conn: Connection, key: Key) -> SessionRow:
-    """The session's row.
-
-    Raises:
-        SessionNotFound: when it has been deleted.
-    """
-    row = get(conn, key.params())
-    if row is None:
-        raise SessionNotFound(
-            f"session {_checks.shown(key.name)}: not found; it was deleted, make it anew with store.session()"
-        )
-    return row
-
-
-def require_active(conn: Connection, key: Key) -> SessionRow:
-    """The session's row, for writing.
-
-    Raises:
-        SessionNotFound: when it has been deleted.
-        SessionNotActive: when it is closed, expired or archived.
-    """
-    row = require(conn, key)
-    if row.status != "active":
-        raise SessionNotActive(
-            f"session {_checks.shown(key.name)}: it is {row.status} and can only be read; "
-            "restore() makes it active again"
-        )
-    return row
-
-
-def take_numbers(conn: Connection, key: Key, count: int) -> tuple[int, int, int]:
-    """Count one change of the session, and take ``count`` seqs: the last of them, the run and the revision.
-
-    Raises:
-        SessionNotFound, SessionNotActive: as :func:`require_active`.
-    """
-    taken = bump(conn, key.params(), count=count, now=to_microseconds(now()))
-    if taken is None:
-        require_active(conn, key)
-        raise SessionNotFound(f"session {_checks.shown(key.name)}: not found")
-    return taken
-
-
-def append(conn: Connection, key: Key, given: Sequence[Draft], *, loose: bool) -> list[Message]:
-    """Add messages at the end; those that are there already stay as they are.
+def append(conn: Connection, key: Key, given: Sequence[Draft], *, loose: bool, archived: bool = False) -> list[Message]:
+    """Add messages at the end, live or set aside at once; those that are there already stay as they are.
 
     Raises:
         MessageConflict: when an id is taken by another content (never with ``loose``).
@@ -138,7 +82,7 @@ def append(conn: Connection, key: Key, given: Sequence[Draft], *, loose: bool) -
         last, run, _ = take_numbers(conn, key, len(fresh))
         first = last - len(fresh) + 1
         if fresh:
-            sql.add(conn, key.session, run, first, [draft.row for draft in fresh])
+            sql.add(conn, key.session, run, first, [draft.row for draft in fresh], ARCHIVED if archived else LIVE)
             sql.announce(conn, key.tenant, key.session, first, last)
     else:
         first, run = 0, 0
@@ -183,8 +127,8 @@ def _without_repeats(
     return fresh, answer
 
 
-def replace(conn: Connection, key: Key, given: Sequence[Draft]) -> list[Message]:
-    """Make the live history of the current run equal to what is given.
+def replace(conn: Connection, key: Key, given: Sequence[Draft], *, archived: bool = False) -> list[Message]:
+    """Make the live history of the current run, or what was set aside of it, equal to what is given.
 
     The beginning that is equal stays as it is stored, also where the change before this one took it back: frameworks
     clear a history to write it again. The rest is taken back, and what is new added behind.
@@ -193,12 +137,8 @@ def replace(conn: Connection, key: Key, given: Sequence[Draft]) -> list[Message]
         SessionNotFound, SessionNotActive: as :func:`require_active`.
     """
     session = require_active(conn, key)
-    live = (
-        sql.view(False, None)
-        .statement(newest_first=False, limited=False, after=False)
-        .all(conn, key.params() | {"below": sql.END})
-    )
-    taken_back = sql.taken_back_last(conn, key.session, session.run, session.revision)
+    live = _live(conn, key, archived)
+    taken_back = [] if archived else sql.taken_back_last(conn, key.session, session.run, session.revision)
     returning = {row[0] for row in taken_back}
     stored = [from_row(row) for row in live]
     equal = _equal_beginning(given, stored)
@@ -221,7 +161,7 @@ def replace(conn: Connection, key: Key, given: Sequence[Draft]) -> list[Message]
         row = draft.row if draft.row.id not in taken else draft.row._replace(id=new_id())
         taken.add(row.id)
         rest.append(Draft(row, draft.message, has_id=False))  # whatever is there already: this is another message
-    return stored[:equal] + append(conn, key, rest, loose=True)
+    return stored[:equal] + append(conn, key, rest, loose=True, archived=archived)
 
 
 def _equal_beginning(given: Sequence[Draft], stored: Sequence[Message]) -> int:
@@ -247,25 +187,41 @@ class Selection:
 def take(conn: Connection, key: Key, selected: Selection, *, into: int) -> list[Message]:
     """Mark the selected messages removed or archived, and return them, oldest first.
 
+    Counted is what a read shows. A tool's result that is not shown, because its call is gone, goes with its neighbours.
+
     Raises:
         SessionNotFound, SessionNotActive: as :func:`require_active`.
     """
     require_active(conn, key)
-    view = sql.view(selected.archived, None)
-    newest_first = selected.last is not None
-    amount = {
-        "offset": selected.index or 0,
-        "limit": next(
-            n for n in (selected.first, selected.last, 1 if selected.index is not None else sql.END) if n is not None
-        ),
-    }
-    rows = view.statement(newest_first=newest_first, limited=True, after=False).all(
-        conn, key.params() | {"below": sql.END} | amount
-    )
-    if selected.seqs is not None:
+    chosen = shown = read(conn, key, Reading(archived=selected.archived))
+    if selected.first is not None:
+        chosen = shown[: selected.first]
+    elif selected.last is not None:
+        chosen = shown[len(shown) - min(selected.last, len(shown)) :]
+    elif selected.index is not None:
+        chosen = shown[selected.index : selected.index + 1]
+    elif selected.seqs is not None:
         wanted = set(selected.seqs)
-        rows = [row for row in rows if row[0] in wanted]
-    return _marked(conn, key, sorted(rows, key=lambda row: int(row[0])), into)
+        chosen = [message for message in shown if message.seq in wanted]
+    rows = _live(conn, key, selected.archived)
+    seqs = {message.seq for message in chosen}
+    if selected.seqs is None and selected.index is None:
+        hidden = {row[0] for row in rows} - {message.seq for message in shown}
+        first, last = (chosen[0].seq or 0, chosen[-1].seq or 0) if chosen else (1, 0)
+        if len(chosen) == len(shown):
+            seqs |= hidden
+        elif selected.first is not None:
+            seqs |= {seq for seq in hidden if seq <= last}
+        else:
+            seqs |= {seq for seq in hidden if seq >= first}
+    _mark(conn, key, [row[0] for row in rows if row[0] in seqs], into)
+    return chosen
+
+
+def _live(conn: Connection, key: Key, archived: bool | None, after: int = 0) -> list[Row]:
+    """The rows of the current run, live or set aside, that come after a seq."""
+    statement = sql.view(archived, None).statement(newest_first=False, limited=False, after=True)
+    return statement.all(conn, key.params() | {"below": sql.END, "after": after})
 
 
 def pop_turn(conn: Connection, key: Key) -> list[Message]:
@@ -278,20 +234,15 @@ def pop_turn(conn: Connection, key: Key) -> list[Message]:
     start = sql.last_of_role(conn, key.params(), "user")
     if start is None:
         return []
-    rows = (
-        sql.view(False, None)
-        .statement(newest_first=False, limited=False, after=True)
-        .all(conn, key.params() | {"below": sql.END, "after": start - 1})
-    )
-    return _marked(conn, key, rows, REMOVED)
+    rows = _live(conn, key, archived=False, after=start - 1)
+    _mark(conn, key, [row[0] for row in rows], REMOVED)
+    return [from_row(row) for row in rows]
 
 
-def _marked(conn: Connection, key: Key, rows: Sequence[Any], state: int) -> list[Message]:
-    if not rows:
-        return []
-    seqs = [row[0] for row in rows]
+def _mark(conn: Connection, key: Key, seqs: Sequence[int], state: int) -> None:
+    if not seqs:
+        return
     _, _, revision = take_numbers(conn, key, 0)
     sql.set_state(conn, key.session, seqs, state, revision)
     if state != ARCHIVED:  # what a framework set aside is still to be found
         sql.announce(conn, key.tenant, key.session, seqs[0], seqs[-1])
-    return [from_row(row) for row in rows]

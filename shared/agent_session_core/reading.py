@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from agent_session_core.content import from_row, to_microseconds
-from agent_session_core.history import Key, require
+from agent_session_core.keys import Key, require
 from agent_session_core.models import Message
 from agent_session_core.sql import messages as sql
 from agent_session_core.sql.statement import Row

@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 
 from agent_session_core import _checks, history
 from agent_session_core.errors import InvalidInput
-from agent_session_core.history import Key, Selection
+from agent_session_core.history import Selection
+from agent_session_core.keys import Key, require, take_numbers
 from agent_session_core.models import ROLES, ErasureReceipt, Message, Role, SessionRecord, Status
 from agent_session_core.reading import Reading, read
 from agent_session_core.sql import messages as sql
@@ -130,7 +131,9 @@ class Session:
         """As :meth:`update`."""
         await self._database.awrite(self._update(title, metadata))
 
-    def append(self, *messages: Message | Iterable[Message], ids: Ids = "strict") -> list[Message]:
+    def append(
+        self, *messages: Message | Iterable[Message], ids: Ids = "strict", archived: bool = False
+    ) -> list[Message]:
         """Add messages at the end, all or none; once this returns they survive a power cut.
 
         Args:
@@ -138,6 +141,7 @@ class Session:
             ids: what to do about an id that is there already. ``strict``: the same content changes nothing, another
                 is an error. ``loose``, for frameworks that repeat ids: only a resent beginning is taken for a
                 repeat, anything else gets an id of its own.
+            archived: store them as set aside at once (see :meth:`set_aside`).
 
         Returns:
             The messages as stored, with id, seq, run and created_at; for a repeat, the one that was there.
@@ -148,11 +152,13 @@ class Session:
             SessionNotFound: when the session has been deleted.
             SessionNotActive: when it is closed, expired or archived.
         """
-        return self._database.write(self._append(messages, ids))
+        return self._database.write(self._append(messages, ids, archived))
 
-    async def aappend(self, *messages: Message | Iterable[Message], ids: Ids = "strict") -> list[Message]:
+    async def aappend(
+        self, *messages: Message | Iterable[Message], ids: Ids = "strict", archived: bool = False
+    ) -> list[Message]:
         """As :meth:`append`; cancelled, it stored all or nothing."""
-        return await self._database.awrite(self._append(messages, ids))
+        return await self._database.awrite(self._append(messages, ids, archived))
 
     def messages(
         self,
@@ -207,8 +213,8 @@ class Session:
         """As :meth:`count`."""
         return await self._database.aread(partial(_count, key=self._key, archived=_checks.archived(archived)))
 
-    def replace(self, messages: Iterable[Message]) -> list[Message]:
-        """Make the history equal to ``messages``, in one step.
+    def replace(self, messages: Iterable[Message], *, archived: bool = False) -> list[Message]:
+        """Make the live history (or, ``archived``, what was set aside) equal to ``messages``, in one step.
 
         The beginning that is equal keeps its rows, ids and origin; the rest is taken back, and what is new appended.
 
@@ -218,11 +224,11 @@ class Session:
         Raises:
             InvalidInput, SessionNotFound, SessionNotActive: as :meth:`append`.
         """
-        return self._database.write(self._replace(messages))
+        return self._database.write(self._replace(messages, archived))
 
-    async def areplace(self, messages: Iterable[Message]) -> list[Message]:
+    async def areplace(self, messages: Iterable[Message], *, archived: bool = False) -> list[Message]:
         """As :meth:`replace`."""
-        return await self._database.awrite(self._replace(messages))
+        return await self._database.awrite(self._replace(messages, archived))
 
     def remove(
         self,
@@ -303,7 +309,7 @@ class Session:
         return await self._database.in_thread(partial(self._confirmed, receipt))
 
     def _record(self, conn: Connection) -> SessionRecord:
-        return history.require(conn, self._key).record()
+        return require(conn, self._key).record()
 
     def _update(self, title: Any, metadata: Any) -> Work[None]:
         values: dict[str, Any] = {}
@@ -313,16 +319,16 @@ class Session:
             values["metadata"] = _checks.json_object(metadata, "metadata")
 
         def work(conn: Connection) -> None:
-            history.take_numbers(conn, self._key, 0)
+            take_numbers(conn, self._key, 0)
             if values:
                 sql_sessions.change(conn, self._key.params(), values)
 
         return work
 
-    def _append(self, messages: tuple[Any, ...], ids: Ids) -> Work[list[Message]]:
+    def _append(self, messages: tuple[Any, ...], ids: Ids, archived: bool) -> Work[list[Message]]:
         loose = _checks.one_of(ids, "ids", ("strict", "loose")) == "loose"
         given = history.drafts(_flat(messages), loose=loose)
-        return partial(history.append, key=self._key, given=given, loose=loose)
+        return partial(history.append, key=self._key, given=given, loose=loose, archived=archived)
 
     def _messages(
         self,
@@ -349,9 +355,9 @@ class Session:
         )
         return partial(read, key=self._key, asked=asked)
 
-    def _replace(self, messages: Iterable[Message]) -> Work[list[Message]]:
+    def _replace(self, messages: Iterable[Message], archived: bool) -> Work[list[Message]]:
         given = history.drafts(_flat((messages,)), loose=True)
-        return partial(history.replace, key=self._key, given=given)
+        return partial(history.replace, key=self._key, given=given, archived=archived)
 
     def _remove(
         self,
@@ -382,7 +388,7 @@ class Session:
         return partial(history.take, key=self._key, selected=selected, into=ARCHIVED)
 
     def _delete(self, conn: Connection) -> ErasureReceipt:
-        row = history.require(conn, self._key)
+        row = require(conn, self._key)
         count = sql_sessions.erase(conn, self._key.params(), row.last_seq)
         return ErasureReceipt(session_ids=(self.id,), messages=count)
 
@@ -415,7 +421,7 @@ def checked_seqs(seqs: object) -> tuple[int, ...]:
 
 
 def _count(conn: Connection, key: Key, archived: bool | None) -> int:
-    history.require(conn, key)
+    require(conn, key)
     return sql.count(conn, key.params(), sql.view(archived, None))
 
 

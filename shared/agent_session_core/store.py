@@ -17,7 +17,7 @@ from agent_session_core.content import from_microseconds, new_id, now, to_micros
 from agent_session_core.cursors import from_cursor, to_cursor
 from agent_session_core.errors import IndexUnavailable, InvalidInput, SessionNotFound
 from agent_session_core.exchange import Entry, Problem, dump, parse
-from agent_session_core.history import Key
+from agent_session_core.keys import Key
 from agent_session_core.models import STATUSES, ErasureReceipt, Page, Role, SearchResults, Status
 from agent_session_core.ports import Embedder
 from agent_session_core.session import Session
@@ -53,12 +53,19 @@ class SessionStore:
     """
 
     def __init__(
-        self, database: Database, index: EmbeddedIndex | None, *, tenant: str, user_id: str | None, owner: bool
+        self,
+        database: Database,
+        index: EmbeddedIndex | None,
+        scope: sql.Scope,
+        *,
+        analyzer: Analyzer,
+        owner: bool,
     ) -> None:
         """For :meth:`open` and :meth:`for_user`; ``owner`` says whether closing the store closes the database."""
         self._database = database
         self._index = index
-        self._scope = sql.Scope(tenant, user_id)
+        self._scope = scope
+        self._analyzer: Analyzer = analyzer
         self._owner = owner
 
     @classmethod
@@ -100,7 +107,7 @@ class SessionStore:
             from agent_session_core.search.embedded import EmbeddedIndex  # numpy, for those who search
 
             made = EmbeddedIndex(database, embedder=embedder, analyzer=analyzer)
-        return cls(database, made, tenant=tenant, user_id=None, owner=True)
+        return cls(database, made, sql.Scope(tenant), analyzer=analyzer, owner=True)
 
     def __repr__(self) -> str:
         bound = "" if self.user_id is None else f", user_id={self.user_id!r}"
@@ -123,7 +130,7 @@ class SessionStore:
             InvalidInput: when the id cannot be used, or the store is bound to another user already.
         """
         scope = self._scoped(_checks.identifier(user_id, "user_id"))
-        return SessionStore(self._database, self._index, tenant=scope.tenant, user_id=scope.user_id, owner=False)
+        return SessionStore(self._database, self._index, scope, analyzer=self._analyzer, owner=False)
 
     def session(
         self,
@@ -338,7 +345,7 @@ class SessionStore:
         from agent_session_core.nodes import NodeCollection  # numpy, for those who search
 
         name = _checks.identifier(collection, "collection")
-        return NodeCollection(self._database, self._scope.tenant, self._scope.user_id, name)
+        return NodeCollection(self._database, self._scope.tenant, self._scope.user_id, name, analyzer=self._analyzer)
 
     def export(self, session_ids: Sequence[str] | None = None) -> Iterator[str]:
         """The store's sessions as JSON lines: each session, then its messages in whatever state; lossless.

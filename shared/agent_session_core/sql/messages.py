@@ -15,7 +15,7 @@ from agent_session_core.sql.tables import ARCHIVED, LIVE, REMOVED, messages, out
 
 _m = messages.c
 _READ = [_m.seq, _m.run, *(_m[name] for name in COLUMNS)]  # what content.from_row takes
-_INSERTED = ("session", "seq", "run", *COLUMNS)
+_INSERTED = ("session", "seq", "run", "state", *COLUMNS)
 _INSERT = Statement(insert(messages).values({name: bindparam(name) for name in _INSERTED}))
 _ANNOUNCE = Statement(
     insert(outbox).values(
@@ -33,9 +33,12 @@ _OF_SESSION = (
 )
 
 
-def add(conn: Connection, session: int, run: int, first_seq: int, rows: Sequence[StoredMessage]) -> None:
+def add(
+    conn: Connection, session: int, run: int, first_seq: int, rows: Sequence[StoredMessage], state: int = LIVE
+) -> None:
     """Insert ``rows`` with the numbers from ``first_seq`` on."""
-    _INSERT.run_many(conn, _INSERTED, [(session, seq, run, *row) for seq, row in enumerate(rows, first_seq)])
+    values = [(session, seq, run, state, *row) for seq, row in enumerate(rows, first_seq)]
+    _INSERT.run_many(conn, _INSERTED, values)
 
 
 def announce(conn: Connection, tenant: str, session: int, first_seq: int, last_seq: int) -> None:

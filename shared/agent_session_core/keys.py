@@ -1,0 +1,72 @@
+"""What every statement about one session names, and what every change of one begins with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from agent_session_core import _checks
+from agent_session_core.content import now, to_microseconds
+from agent_session_core.errors import SessionNotActive, SessionNotFound
+from agent_session_core.sql.sessions import SessionRow, bump, get
+
+__all__ = ["Key", "require", "require_active", "take_numbers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What every statement about one session names: its row, its tenant and its owner."""
+
+    session: int
+    tenant: str
+    owner: str | None
+    name: str
+
+    def params(self) -> dict[str, Any]:
+        """The bound values."""
+        return {"session": self.session, "tenant": self.tenant, "owner": self.owner}
+
+
+def require(conn: Connection, key: Key) -> SessionRow:
+    """The session's row.
+
+    Raises:
+        SessionNotFound: when it has been deleted.
+    """
+    row = get(conn, key.params())
+    if row is None:
+        raise SessionNotFound(
+            f"session {_checks.shown(key.name)}: not found; it was deleted, make it anew with store.session()"
+        )
+    return row
+
+
+def require_active(conn: Connection, key: Key) -> SessionRow:
+    """The session's row, for writing.
+
+    Raises:
+        SessionNotFound: when it has been deleted.
+        SessionNotActive: when it is closed, expired or archived.
+    """
+    row = require(conn, key)
+    if row.status != "active":
+        raise SessionNotActive(
+            f"session {_checks.shown(key.name)}: it is {row.status} and can only be read; "
+            "restore() makes it active again"
+        )
+    return row
+
+
+def take_numbers(conn: Connection, key: Key, count: int) -> tuple[int, int, int]:
+    """Count one change of the session, and take ``count`` seqs: the last of them, the run and the revision.
+
+    Raises:
+        SessionNotFound, SessionNotActive: as :func:`require_active`.
+    """
+    taken = bump(conn, key.params(), count=count, now=to_microseconds(now()))
+    if taken is None:
+        require_active(conn, key)
+        raise SessionNotFound(f"session {_checks.shown(key.name)}: not found")
+    return taken
