@@ -1,0 +1,281 @@
+"""Every way to drive a store, each behind the face of the sync form, so that one suite runs over all of them.
+
+A driver is what is opened (a file, memory, an engine of the caller's) and the way its methods are called: the sync form
+with or without an event loop around it, or the async form in one loop, in a fresh loop for each call, or in two loops
+of two threads by turns. A test sees a ``SessionStore`` whose methods are called in the driver's way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+import uuid
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+
+from sqlalchemy import Engine, StaticPool, create_engine, event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from agent_session_core import Page, Session, SessionStore
+
+T = TypeVar("T")
+
+
+class Way(Protocol):
+    """How a method is called."""
+
+    def call(self, target: object, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """The answer of the method ``name``, or what it raised."""
+        ...
+
+
+class Plain:
+    """The sync form."""
+
+    def call(self, target: object, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Call it."""
+        return getattr(target, name)(*arguments, **options)
+
+
+class InsideALoop(Plain):
+    """The sync form, called by code that an event loop runs."""
+
+    def call(self, target: object, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Call it within a coroutine."""
+
+        async def calling() -> Any:
+            return Plain.call(self, target, name, arguments, options)
+
+        return asyncio.run(calling())
+
+
+class Async:
+    """The async form, run by ``run``."""
+
+    def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+        self.run = run
+
+    def call(self, target: object, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Call the method with the prefix ``a``."""
+
+        async def calling() -> Any:  # also makes what is called before the first await run inside the loop
+            return await getattr(target, "a" + name)(*arguments, **options)
+
+        return self.run(calling())
+
+
+@contextmanager
+def one_loop() -> Iterator[Async]:
+    """One loop for all calls."""
+    loop = asyncio.new_event_loop()
+    try:
+        yield Async(loop.run_until_complete)
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+@contextmanager
+def two_loops() -> Iterator[Async]:
+    """Two loops, each in a thread of its own, by turns."""
+    with loop_in_a_thread() as first, loop_in_a_thread() as second:
+        turns = itertools.cycle((first, second))
+        yield Async(lambda coroutine: asyncio.run_coroutine_threadsafe(coroutine, next(turns)).result())
+
+
+@contextmanager
+def loop_in_a_thread() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop that runs in a thread until the block ends."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        asyncio.run_coroutine_threadsafe(loop.shutdown_asyncgens(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@contextmanager
+def _engine(url: str, *, begins: bool = False, **options: Any) -> Iterator[Engine]:
+    """A caller's engine; with ``begins`` set up as SQLAlchemy's manual has it for savepoints on SQLite."""
+    engine = create_engine(url, **options)
+    _set_up(engine, begins=begins)
+    yield engine
+    engine.dispose()
+
+
+@contextmanager
+def _async_engine(path: Path, way: Async, *, begins: bool = False) -> Iterator[AsyncEngine]:
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+    _set_up(engine.sync_engine, begins=begins)
+    yield engine
+    way.run(engine.dispose())
+
+
+def _set_up(engine: Engine, *, begins: bool) -> None:
+    @event.listens_for(engine, "connect")
+    def _(connection: Any, _: object) -> None:
+        if begins:
+            connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.close()
+
+    if begins:
+
+        @event.listens_for(engine, "begin")
+        def _(connection: Any) -> None:
+            connection.exec_driver_sql("BEGIN")
+
+
+@dataclass(frozen=True)
+class Driver:
+    """A named way to drive a store.
+
+    Attributes:
+        name: for the test's id.
+        way: how methods are called.
+        target: what to open, given the path of a database file and the way.
+        shared: whether what is opened twice is the same database.
+    """
+
+    name: str
+    way: Callable[[], AbstractContextManager[Any]]
+    target: Callable[[Path, Any], AbstractContextManager[Any]]
+    shared: bool = True
+
+    @contextmanager
+    def opening(self, path: Path) -> Iterator[Callable[..., SessionStore]]:
+        """What opens a store: for a tenant of its own where none is named."""
+        stores: list[SessionStore] = []
+        with ExitStack() as stack:
+            way = stack.enter_context(self.way())
+            target = stack.enter_context(self.target(path, way))
+
+            def opened(tenant: str | None = None) -> SessionStore:
+                store = SessionStore.open(target, index="off", tenant=tenant or str(uuid.uuid4()))
+                stores.append(store)
+                return cast("SessionStore", Driven(store, way))
+
+            yield opened
+            for store in stores:
+                way.call(store, "close", (), {})
+
+
+class Driven:
+    """A store or session whose methods with input or output are called in a driver's way."""
+
+    def __init__(self, target: object, way: Way) -> None:
+        self.target = target
+        self._way = way
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.target, name)
+        if not callable(value):
+            return value
+        twin = hasattr(self.target, "a" + name)
+
+        def called(*arguments: Any, **options: Any) -> Any:
+            arguments = tuple(map(_bare, arguments))
+            answer = self._way.call(self.target, name, arguments, options) if twin else value(*arguments, **options)
+            return self._driven(answer)
+
+        return called
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Driven) and self.target == other.target
+
+    def __hash__(self) -> int:
+        return hash(self.target)
+
+    def __repr__(self) -> str:
+        return repr(self.target)
+
+    def _driven(self, answer: Any) -> Any:
+        if isinstance(answer, SessionStore | Session):
+            return Driven(answer, self._way)
+        if isinstance(answer, Page):
+            return replace(answer, items=tuple(map(self._driven, answer.items)))
+        return answer
+
+
+def _bare(value: Any) -> Any:
+    return value.target if isinstance(value, Driven) else value
+
+
+@contextmanager
+def _given(value: T) -> Iterator[T]:
+    yield value
+
+
+def _file(path: Path, _: object) -> AbstractContextManager[str]:
+    return _given(f"sqlite:///{path}")
+
+
+def _native(path: Path, _: object) -> AbstractContextManager[str]:
+    return _given(f"sqlite+aiosqlite:///{path}")
+
+
+def _memory(_: Path, __: object) -> AbstractContextManager[str]:
+    return _given("sqlite://")
+
+
+def _own(path: Path, _: object) -> AbstractContextManager[Engine]:
+    return _engine(f"sqlite:///{path}")
+
+
+def _own_that_begins(path: Path, _: object) -> AbstractContextManager[Engine]:
+    return _engine(f"sqlite:///{path}", begins=True)
+
+
+def _own_in_memory(_: Path, __: object) -> AbstractContextManager[Engine]:
+    return _engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+
+
+def _own_async(path: Path, way: Async) -> AbstractContextManager[AsyncEngine]:
+    return _async_engine(path, way)
+
+
+def _own_async_that_begins(path: Path, way: Async) -> AbstractContextManager[AsyncEngine]:
+    return _async_engine(path, way, begins=True)
+
+
+def _plain() -> AbstractContextManager[Way]:
+    return _given(Plain())
+
+
+def _inside_a_loop() -> AbstractContextManager[Way]:
+    return _given(InsideALoop())
+
+
+def _fresh_loops() -> AbstractContextManager[Way]:
+    return _given(Async(asyncio.run))
+
+
+DRIVERS = (
+    Driver("sync", _plain, _file),
+    Driver("sync-memory", _plain, _memory, shared=False),
+    Driver("sync-in-a-loop", _inside_a_loop, _file),
+    Driver("sync-native-url", _plain, _native),
+    Driver("async", one_loop, _file),
+    Driver("async-memory", one_loop, _memory, shared=False),
+    Driver("async-fresh-loops", _fresh_loops, _file),
+    Driver("async-two-loops", two_loops, _file),
+    Driver("native", one_loop, _native),
+    Driver("native-fresh-loops", _fresh_loops, _native),
+    Driver("native-two-loops", two_loops, _native),
+    Driver("engine", _plain, _own),
+    Driver("engine-that-begins", _plain, _own_that_begins),
+    Driver("engine-memory", _plain, _own_in_memory),
+    Driver("engine-async", one_loop, _own),
+    Driver("engine-memory-async", one_loop, _own_in_memory),
+    Driver("async-engine", one_loop, _own_async),
+    Driver("async-engine-that-begins", one_loop, _own_async_that_begins),
+)
