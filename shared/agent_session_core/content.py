@@ -151,7 +151,7 @@ def to_row(message: Message, *, at: int, id: str | None = None) -> StoredMessage
     size = len(text) + len(row.payload or "") + len(row.origin_data or "")
     if size > MAX_MESSAGE:
         raise InvalidInput(
-            f"messages: one of {size:,} characters ({_checks.shown(message.text)}); the limit is {MAX_MESSAGE:,}: "
+            f"messages: one of {size:,} characters; the limit is {MAX_MESSAGE:,}: "
             "keep large content in a file and its address in the message"
         )
     return row

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, exists, func, insert, literal, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from agent_session_core.search.entries import Source
 from agent_session_core.search.statements import END, IndexRow, Info, key_of
@@ -180,8 +180,7 @@ def _upsert(conn: Connection, table: Any) -> Statement:
     """Insert into ``table`` or change what is there, in the dialect's own words."""
     found = _UPSERTS.get((conn.dialect.name, table.name))
     if found is None:
-        dialect: Any = postgresql if conn.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(table).values({column.name: bindparam(column.name) for column in table.c})
+        statement = sqlite.insert(table).values({column.name: bindparam(column.name) for column in table.c})
         keys = [column.name for column in table.primary_key]
         others = {column.name: statement.excluded[column.name] for column in table.c if column.name not in keys}
         found = Statement(statement.on_conflict_do_update(index_elements=keys, set_=others))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING
+
 from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agent_session_core import _checks
 from agent_session_core.errors import InvalidInput
 from agent_session_core.sql.engine import Database
-from agent_session_core.sql.native import NativeDatabase
 from agent_session_core.sql.sqlite import SqliteDatabase, is_in_memory, make_engine
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+    from typing_extensions import TypeIs
 
 
 def open_database(target: object) -> Database:
@@ -20,19 +25,31 @@ def open_database(target: object) -> Database:
         InvalidInput: when it is no address this package can open.
         StorageUnavailable: when it cannot be opened.
     """
-    if isinstance(target, AsyncEngine):
+    if _is_async_engine(target):
         url = _supported(target.url)
         if is_in_memory(url):
             raise InvalidInput(
                 "url: an AsyncEngine of a database in memory cannot be shared with threads; open 'sqlite://'"
             )
-        return NativeDatabase(SqliteDatabase(make_engine(url.set(drivername="sqlite")), owned=True), url, engine=target)
+        return _native(SqliteDatabase(make_engine(url.set(drivername="sqlite")), owned=True), url, target)
     if isinstance(target, Engine):
         _supported(target.url)
         return SqliteDatabase(target, owned=False)
     url = _supported(_parsed(target))
     database = SqliteDatabase(make_engine(url.set(drivername="sqlite")), owned=True)
-    return database if url.get_driver_name() != "aiosqlite" or is_in_memory(url) else NativeDatabase(database, url)
+    return database if url.get_driver_name() != "aiosqlite" or is_in_memory(url) else _native(database, url)
+
+
+def _is_async_engine(target: object) -> TypeIs[AsyncEngine]:
+    """Whether ``target`` is one, told without importing what makes them: a third of SQLAlchemy, which few need."""
+    asyncio = sys.modules.get("sqlalchemy.ext.asyncio")
+    return asyncio is not None and isinstance(target, asyncio.AsyncEngine)
+
+
+def _native(database: SqliteDatabase, url: URL, engine: AsyncEngine | None = None) -> Database:
+    from agent_session_core.sql.native import NativeDatabase
+
+    return NativeDatabase(database, url, engine=engine)
 
 
 def _parsed(target: object) -> URL:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from agent_session_core._json import decode
 from agent_session_core.content import from_microseconds
@@ -103,8 +103,7 @@ def get(conn: Connection, key: Mapping[str, Any]) -> SessionRow | None:
 
 def create(conn: Connection, scope: Scope, name: str, values: Mapping[str, Any]) -> None:
     """Make the session ``name``, unless somebody was faster."""
-    dialect: Any = postgresql if conn.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(sessions).on_conflict_do_nothing(index_elements=["tenant", "session_id"])
+    statement = sqlite.insert(sessions).on_conflict_do_nothing(index_elements=["tenant", "session_id"])
     conn.execute(statement.values(tenant=scope.tenant, session_id=name, user_id=scope.user_id, **values))
 
 

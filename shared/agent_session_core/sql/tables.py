@@ -92,7 +92,6 @@ messages = Table(
         "id",
         unique=True,
         sqlite_where=text("state <> 2"),
-        postgresql_where=text("state <> 2"),
     ),
     sqlite_with_rowid=False,
 )
