@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agent_session_core import Session, SessionStore
-from tests.contract.drivers import DRIVERS, Driver
+from tests.contract.drivers import DRIVERS, Opened
 
 
 @pytest.fixture(scope="session")
@@ -19,24 +19,17 @@ def database_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=DRIVERS, ids=[driver.name for driver in DRIVERS])
-def driver(request: pytest.FixtureRequest) -> Driver:
-    """Each way to drive a store."""
-    chosen: Driver = request.param
-    return chosen
-
-
-@pytest.fixture
-def open_store(driver: Driver, database_file: Path) -> Iterator[Callable[..., SessionStore]]:
-    """What opens a store, for a tenant of its own or the one that is named."""
-    with driver.opening(database_file) as opened:
+@pytest.fixture(scope="session", params=DRIVERS, ids=[driver.name for driver in DRIVERS])
+def opened(request: pytest.FixtureRequest, database_file: Path) -> Iterator[Opened]:
+    """The database, opened in each of the ways to drive it."""
+    with request.param.opening(database_file) as opened:
         yield opened
 
 
 @pytest.fixture
-def store(open_store: Callable[..., SessionStore]) -> SessionStore:
+def store(opened: Opened) -> SessionStore:
     """An empty store."""
-    return open_store()
+    return opened.store()
 
 
 @pytest.fixture
@@ -45,8 +38,14 @@ def session(store: SessionStore) -> Session:
     return store.session("trip")
 
 
-@pytest.fixture(params=[DRIVERS[0], DRIVERS[4], DRIVERS[8]], ids=lambda driver: driver.name)
-def main_session(request: pytest.FixtureRequest, database_file: Path) -> Iterator[Session]:
-    """A session without messages, for long tables: in the sync form, in threads, and natively."""
+@pytest.fixture(scope="module", params=[DRIVERS[0], DRIVERS[4], DRIVERS[8]], ids=lambda driver: driver.name)
+def main_opened(request: pytest.FixtureRequest, database_file: Path) -> Iterator[Opened]:
+    """The database opened in the main ways alone: the sync form, threads, and natively."""
     with request.param.opening(database_file) as opened:
-        yield opened().session("trip")
+        yield opened
+
+
+@pytest.fixture
+def main_session(main_opened: Opened) -> Session:
+    """A session without messages, for long tables."""
+    return main_opened.store().session("trip")

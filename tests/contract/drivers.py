@@ -12,7 +12,8 @@ import itertools
 import threading
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
@@ -21,6 +22,7 @@ from sqlalchemy import Engine, StaticPool, create_engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from agent_session_core import Page, Session, SessionStore
+from agent_session_core.sql.sessions import Scope
 
 T = TypeVar("T")
 
@@ -143,30 +145,45 @@ class Driver:
         name: for the test's id.
         way: how methods are called.
         target: what to open, given the path of a database file and the way.
-        shared: whether what is opened twice is the same database.
     """
 
     name: str
     way: Callable[[], AbstractContextManager[Any]]
     target: Callable[[Path, Any], AbstractContextManager[Any]]
-    shared: bool = True
 
     @contextmanager
-    def opening(self, path: Path) -> Iterator[Callable[..., SessionStore]]:
-        """What opens a store: for a tenant of its own where none is named."""
-        stores: list[SessionStore] = []
-        with ExitStack() as stack:
-            way = stack.enter_context(self.way())
-            target = stack.enter_context(self.target(path, way))
-
-            def opened(tenant: str | None = None) -> SessionStore:
-                store = SessionStore.open(target, index="off", tenant=tenant or str(uuid.uuid4()))
-                stores.append(store)
-                return cast("SessionStore", Driven(store, way))
-
+    def opening(self, path: Path) -> Iterator[Opened]:
+        """What the driver opens, until the block ends."""
+        with self.way() as way, self.target(path, way) as target:
+            opened = Opened(target, way)
             yield opened
-            for store in stores:
-                way.call(store, "close", (), {})
+            opened.close()
+
+
+class Opened:
+    """Stores on one database."""
+
+    def __init__(self, target: Any, way: Any) -> None:
+        self._target = target
+        self._way = way
+        self._store = SessionStore.open(target, index="off")
+
+    def store(self) -> SessionStore:
+        """A store of a tenant of its own, on the database that is open."""
+        store = copy(self._store)
+        store._scope, store._owner = Scope(str(uuid.uuid4())), False
+        return self._driven(store)
+
+    def another(self) -> SessionStore:
+        """The database opened once more; where it is in memory, that is another one."""
+        return self._driven(SessionStore.open(self._target, index="off", tenant=str(uuid.uuid4())))
+
+    def close(self) -> None:
+        """Close what was opened first."""
+        self._way.call(self._store, "close", (), {})
+
+    def _driven(self, store: SessionStore) -> SessionStore:
+        return cast("SessionStore", Driven(store, self._way))
 
 
 class Driven:
@@ -261,11 +278,11 @@ def _fresh_loops() -> AbstractContextManager[Way]:
 
 DRIVERS = (
     Driver("sync", _plain, _file),
-    Driver("sync-memory", _plain, _memory, shared=False),
+    Driver("sync-memory", _plain, _memory),
     Driver("sync-in-a-loop", _inside_a_loop, _file),
     Driver("sync-native-url", _plain, _native),
     Driver("async", one_loop, _file),
-    Driver("async-memory", one_loop, _memory, shared=False),
+    Driver("async-memory", one_loop, _memory),
     Driver("async-fresh-loops", _fresh_loops, _file),
     Driver("async-two-loops", two_loops, _file),
     Driver("native", one_loop, _native),

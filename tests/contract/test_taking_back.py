@@ -27,7 +27,7 @@ def _seqs(messages: list[Message]) -> list[int | None]:
 
 def _said(texts: str) -> list[Message]:
     """Messages by user and agent in turn, one for each letter."""
-    return [Message(role=("user", "assistant")[n % 2], text=text) for n, text in enumerate(texts)]  # type: ignore[arg-type]  # both are roles
+    return [Message(role=("user", "assistant")[n % 2], text=text) for n, text in enumerate(texts)]
 
 
 def _with_a_call() -> list[Message]:
