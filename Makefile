@@ -49,7 +49,7 @@ clean: ## remove what the other targets made, the virtual environment too
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "Python 3.10 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
-	@echo "Setting up $(VENV): this happens once and takes a minute or two."
+	@echo "Setting up $(VENV): this happens once and takes a few minutes."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]" --constraint constraints.txt
 	@touch $@

@@ -52,11 +52,12 @@ def _show(store: SessionStore, path: Path, asked: list[str] | None, *, kept: str
     begun = time.perf_counter()
     arrivals: list[Arrival] = []
     problems: list[str] = []
-    for item in conversations(path):
-        if isinstance(item, Conversation):
-            arrivals.append(let_in(store, item, arrivals, problems.append))
-        else:
-            problems.append(str(item))
+    with screen.working():
+        for item in conversations(path):
+            if isinstance(item, Conversation):
+                arrivals.append(let_in(store, item, arrivals, problems.append))
+            else:
+                problems.append(str(item))
     screen.arrived(arrivals, problems, seconds=time.perf_counter() - begun)
     usable = [arrival for arrival in arrivals if arrival.messages]
     if not usable:

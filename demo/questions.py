@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from demo.replaying import Arrival
 
 BUNDLED = [
-    "Who must not eat nuts?",
+    "Which of the guests has an allergy?",
     "What helped when the cobbles hurt my wrists?",
     "Can we still call off the room, and until when?",
 ]
-"""None of them in the words that were used."""
+"""Mostly in other words than those that were used then."""
 
 
 def continuing_question(arrivals: Sequence[Arrival], latest: Arrival, *, bundled: bool) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from langchain_core.documents import Document
 from rich.console import Console, RenderableType
 from rich.padding import Padding
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -32,6 +33,10 @@ class Screen:
         self._console.print()
         self._console.print(Text("One memory for LangChain and LlamaIndex", style="bold"))
         self._say(f"The transcript: {whose}. Models are scripted, frameworks are real, nothing leaves this machine.")
+
+    def working(self) -> Status:
+        """A sign of life while the conversations come in."""
+        return self._console.status("The conversations come in ...")
 
     def arrived(self, arrivals: Sequence[Arrival], problems: Sequence[str], *, seconds: float) -> None:
         """The sessions that came in, and what could not be read."""
