@@ -48,7 +48,14 @@ def test_the_demo_answers_its_questions(tmp_path: Path) -> None:
     done = _demo(home=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    for words in ("84 messages", "calls search_past_sessions", "reference QX7LMB", "allergic to walnuts", "2.8 bar", "28 April"):
+    for words in (
+        "84 messages",
+        "calls search_past_sessions",
+        "reference QX7LMB",
+        "allergic to walnuts",
+        "2.8 bar",
+        "28 April",
+    ):
         assert words in done.stdout
     assert "finds 0 messages" in done.stdout
 
