@@ -16,15 +16,16 @@ from agent_session_core.errors import EmbeddingChanged, IndexUnavailable
 from agent_session_core.search import changes as sql
 from agent_session_core.search import tasks
 from agent_session_core.search.entries import embedded_texts
+from agent_session_core.search.rows import clean
 from agent_session_core.search.statements import FORMAT, IndexRow, Info, info
-from agent_session_core.search.vectors import embed_where_possible, pack
+from agent_session_core.search.vectors import embed_question, embed_where_possible, pack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
-    from agent_session_core.ports import Embedder
+    from agent_session_core.ports import Embedder, Vectors
     from agent_session_core.search.tasks import Task
     from agent_session_core.search.words import Words
     from agent_session_core.sql.engine import Database
@@ -63,6 +64,7 @@ class Indexer:
         self._turn = threading.Lock()  # threads of one process would only do the same work twice
         self._rests_until = 0.0
         self._failure: IndexUnavailable | None = None
+        self._refused = False  # whether the last question could not be embedded
 
     def fits(self, made: Info) -> bool:
         """Whether an index was made with this analyzer and embedder, by this version of the package."""
@@ -85,15 +87,26 @@ class Indexer:
         """What an index is made with from now on."""
         return Info(slot, generation, building, FORMAT, self._words.analyzer, self._embedder.name, dimensions)
 
-    def leave_alone(self, error: IndexUnavailable) -> None:
-        """Do not ask an embedder that failed again for a while."""
-        self._failure = error
-        self._rests_until = time.monotonic() + REST
+    def embed_question(self, text: str) -> Vectors:
+        """The unit vector of a question.
 
-    @property
-    def left_alone(self) -> IndexUnavailable | None:
-        """Why the embedder is left alone just now, None where it is not."""
-        return self._failure if time.monotonic() < self._rests_until else None
+        Raises:
+            IndexUnavailable: when the embedder fails, or failed a moment ago.
+        """
+        self._check_rested()
+        try:
+            vector = embed_question(self._embedder, clean(text))
+        except IndexUnavailable as error:
+            if self._refused:  # one question may be to blame itself, two in a row hardly
+                self._leave_alone(error)
+            self._refused = True
+            raise
+        self._refused = False
+        return vector
+
+    def wake(self) -> None:
+        """Ask an embedder that failed a moment ago again."""
+        self._rests_until = 0.0
 
     def drain(self, tenant: str, user_id: str | None = None) -> int:
         """Index what has changed; how many messages were looked at.
@@ -128,13 +141,11 @@ class Indexer:
         if not missing:
             return None
         texts = embedded_texts([task.looked_at[tasks.seq_of(task.rows[place])] for task, place in missing])
-        failure = self.left_alone
-        if failure is not None:
-            raise failure
+        self._check_rested()
         try:
             vectors, refused = embed_where_possible(self._embedder, texts)
         except IndexUnavailable as error:
-            self.leave_alone(error)
+            self._leave_alone(error)
             raise
         for number, ((task, place), blob) in enumerate(zip(missing, pack(vectors), strict=True)):
             row = task.rows[place]
@@ -158,6 +169,14 @@ class Indexer:
                 f"vectors of {made.dimensions}; give the embedder another name and call store.reindex()"
             )
         sql.write_info(conn, tenant, made._replace(dimensions=dimensions))
+
+    def _leave_alone(self, error: IndexUnavailable) -> None:
+        self._failure = error
+        self._rests_until = time.monotonic() + REST
+
+    def _check_rested(self) -> None:
+        if self._failure is not None and time.monotonic() < self._rests_until:
+            raise self._failure
 
     def _drain(self, tenant: str, due: _Due) -> int:
         now = time.time_ns() // 1_000

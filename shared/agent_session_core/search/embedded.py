@@ -15,10 +15,8 @@ from agent_session_core.search import statements as sql
 from agent_session_core.search.cache import ScopeCache
 from agent_session_core.search.rebuild import rebuild
 from agent_session_core.search.refresh import MOST_MESSAGES, up_to_date
-from agent_session_core.search.rows import clean
 from agent_session_core.search.scope import empty_scope
 from agent_session_core.search.searching import search
-from agent_session_core.search.vectors import embed_question
 from agent_session_core.search.verify import mend, verify
 from agent_session_core.search.words import Words
 
@@ -76,7 +74,7 @@ class EmbeddedIndex:
         vector = None
         if request.mode != "keyword":
             try:
-                vector = self._embedded(request.query)
+                vector = self._indexer.embed_question(request.query)
             except IndexUnavailable as error:
                 if request.mode == "semantic" and request.on_outage == "raise":
                     raise
@@ -110,6 +108,7 @@ class EmbeddedIndex:
         made = self._database.read(partial(sql.info, tenant=tenant))
         if made is not None:
             self._indexer.require(made)
+        self._indexer.wake()
         mend(self._database, self._store_words, tenant)
         self._indexer.drain(tenant)
         return self.verify(tenant)
@@ -123,6 +122,7 @@ class EmbeddedIndex:
         Raises:
             IndexUnavailable: when the embedder fails.
         """
+        self._indexer.wake()
         count = rebuild(self._database, self._indexer, self._store_words, tenant)
         self._cache.clear()
         return count + self._indexer.drain(tenant)
@@ -143,16 +143,6 @@ class EmbeddedIndex:
         if made is not None and not self._indexer.fits(made):
             return "changes wait until store.reindex() is called" if waiting.due else None
         return None if waiting.reason is None else f"some messages have no vectors yet: {waiting.reason}"
-
-    def _embedded(self, question: str) -> Vectors:
-        failure = self._indexer.left_alone
-        if failure is not None:
-            raise failure
-        try:
-            return embed_question(self._embedder, clean(question))
-        except IndexUnavailable as error:
-            self._indexer.leave_alone(error)
-            raise
 
     def _search(
         self, request: SearchRequest, vector: Vectors | None, reason: str | None, conn: Connection

@@ -60,8 +60,10 @@ def search(
         read = sql.message_at(conn, request.tenant, request.user_id, session, seq)
         if read is not None:  # taken back since it was indexed
             title, message = read
-            around = {(session, near_seq) for near_seq in _around(conn, request, session, seq)}
-            around.update(key(scope, place) for place in found.further)
+            around = {key(scope, place) for place in found.further}
+            if request.neighbours and message.run is not None:
+                near_seqs = sql.around(conn, session, seq, message.run, request.neighbours)
+                around.update((session, near_seq) for near_seq in near_seqs)
             hits.append(
                 SearchHit(
                     message=message,
@@ -75,10 +77,6 @@ def search(
                 )
             )
     return hits
-
-
-def _around(conn: Connection, request: SearchRequest, session: int, seq: int) -> list[int]:
-    return sql.around(conn, session, seq, request.neighbours) if request.neighbours else []
 
 
 def _allowed(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, Integer, bindparam, func, select
 
 from agent_session_core.content import COLUMNS, from_row
 from agent_session_core.models import Message
@@ -122,6 +122,20 @@ _MESSAGE = (
         _m.state != REMOVED,
     )
 )
+_NUMBER = Statement(
+    select(_s.id).where(_s.tenant == bindparam("tenant"), _s.session_id == bindparam("session_id"))
+)
+_HERE = (_m.session == bindparam("session")) & (_m.run == bindparam("run")) & (_m.state != REMOVED)
+_COUNT = bindparam("count", type_=Integer)
+_BEFORE = Statement(select(_m.seq).where(_HERE, _m.seq < bindparam("seq")).order_by(_m.seq.desc()).limit(_COUNT))
+_AFTER = Statement(select(_m.seq).where(_HERE, _m.seq > bindparam("seq")).order_by(_m.seq).limit(_COUNT))
+_TURN = Statement(select(func.max(_m.seq)).where(_HERE, _m.seq <= bindparam("seq"), _m.role == "user"))
+_NEXT_TURN = Statement(select(func.min(_m.seq)).where(_HERE, _m.seq > bindparam("seq"), _m.role == "user"))
+_BETWEEN = Statement(
+    select(_m.seq)
+    .where(_HERE, _m.seq.between(bindparam("first"), bindparam("last")), _m.seq != bindparam("seq"))
+    .order_by(_m.seq)
+)
 _MESSAGE_OF_TENANT = Statement(_MESSAGE)
 _MESSAGE_OF_USER = Statement(_MESSAGE.where(_s.user_id == bindparam("user_id")))
 
@@ -155,12 +169,8 @@ def entries_of(conn: Connection, slot: int, session: int, first: int, last: int 
 
 def numbers_of(conn: Connection, tenant: str, session_ids: Iterable[str]) -> set[int]:
     """The internal ids of those of ``session_ids`` that the tenant has."""
-    wanted = list(session_ids)
-    found: set[int] = set()
-    for start in range(0, len(wanted), 500):
-        statement = select(_s.id).where(_s.tenant == tenant, _s.session_id.in_(wanted[start : start + 500]))
-        found.update(conn.execute(statement).scalars())
-    return found
+    found = [_NUMBER.one(conn, {"tenant": tenant, "session_id": name}) for name in session_ids]
+    return {row[0] for row in found if row is not None}
 
 
 def message_at(
@@ -185,21 +195,12 @@ def matching(conn: Connection, tenant: str, user_id: str | None, condition: Filt
     return [key_of(session, seq) for session, seq in conn.execute(statement)]
 
 
-def around(conn: Connection, session: int, seq: int, count: int) -> list[int]:
+def around(conn: Connection, session: int, seq: int, run: int, count: int) -> list[int]:
     """The seqs of ``count`` messages on each side of ``seq`` in its run, made up to whole turns; without its own."""
-    run = conn.execute(select(_m.run).where(_m.session == session, _m.seq == seq)).scalar()
-    here = (_m.session == session) & (_m.run == run) & (_m.state != REMOVED)
-    before = select(_m.seq).where(here, _m.seq < seq).order_by(_m.seq.desc()).limit(count)
-    after = select(_m.seq).where(here, _m.seq > seq).order_by(_m.seq).limit(count)
-    first = min([seq, *conn.execute(before).scalars()])
-    last = max([seq, *conn.execute(after).scalars()])
-    turn = select(func.max(_m.seq)).where(here, _m.seq <= first, _m.role == "user")
-    next_turn = select(func.min(_m.seq)).where(here, _m.seq > last, _m.role == "user")
-    first = _or(conn.execute(turn).scalar(), first)
-    last = _or(conn.execute(next_turn).scalar(), END) - 1
-    whole = select(_m.seq).where(here, _m.seq.between(first, last), _m.seq != seq).order_by(_m.seq)
-    return list(conn.execute(whole).scalars())
-
-
-def _or(value: Any, otherwise: int) -> int:
-    return otherwise if value is None else int(value)
+    here = {"session": session, "seq": seq, "run": run, "count": count}
+    first = min([seq, *(row[0] for row in _BEFORE.all(conn, here))])
+    last = max([seq, *(row[0] for row in _AFTER.all(conn, here))])
+    turn = _TURN.all(conn, {**here, "seq": first})[0][0]
+    next_turn = _NEXT_TURN.all(conn, {**here, "seq": last})[0][0]
+    bounds = {"first": first if turn is None else turn, "last": END if next_turn is None else next_turn - 1}
+    return [row[0] for row in _BETWEEN.all(conn, {**here, **bounds})]

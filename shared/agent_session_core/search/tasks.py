@@ -116,14 +116,13 @@ def read(conn: Connection, slot: int, task: Task, first: int, last: int) -> None
     """Read a stretch into ``task``, and the two messages after it: what stands before them has changed."""
     sources = sql.sources(conn, task.session, first, last, after=last < task.indexed)
     there = [source for source in sources if _there(source)]
+    place = {source.seq: number for number, source in enumerate(there)}
     for source in sources:
         if first <= source.seq <= last or last < source.seq <= task.indexed:
             task.looked_at[source.seq] = source
-    place = {source.seq: number for number, source in enumerate(there)}
-    for seq, number in place.items():
-        if seq in task.looked_at:
+            number = place.get(source.seq, 0)
             near = there[max(0, number - 2) : number][::-1]
-            task.before[seq] = [source.text for source in near if source.run == there[number].run]
+            task.before[source.seq] = [other.text for other in near if other.run == source.run]
     if first <= task.indexed:
         rows = entries_of(conn, slot, task.session, first, min(last, task.indexed))
         for seq in [seq for seq in task.looked_at if last < seq]:
