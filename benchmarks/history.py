@@ -13,9 +13,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import multiprocessing
 import sqlite3
 import statistics
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Awaitable, Callable
@@ -67,14 +69,16 @@ class Ours:
     """A session of the store."""
 
     def __init__(self, folder: Path) -> None:
-        self.store = SessionStore.open(f"sqlite:///{folder}/ours.db", index="off")
+        self.url = f"sqlite:///{folder}/ours.db"
+        self.store = SessionStore.open(self.url, index="off")
         self.session: Session = self.store.session("benchmark")
+        self.hundred = [Message.user(TEXT) for _ in range(100)]  # the floor's payload is ready too
 
     def append(self) -> None:
         self.session.append(Message.user(TEXT))
 
     def batch(self) -> None:
-        self.session.append([Message.user(TEXT) for _ in range(100)])
+        self.session.append(self.hundred)
 
     def last(self) -> None:
         assert len(self.session.messages(last=20)) == 20
@@ -86,7 +90,7 @@ class Ours:
         await self.session.aappend(Message.user(TEXT))
 
     async def abatch(self) -> None:
-        await self.session.aappend([Message.user(TEXT) for _ in range(100)])
+        await self.session.aappend(self.hundred)
 
     async def alast(self) -> None:
         assert len(await self.session.amessages(last=20)) == 20
@@ -183,6 +187,67 @@ async def measure(floor: Floor, ours: Ours, langchain: Any, llama: Any) -> dict[
     return table
 
 
+def crowd(floor: Floor, ours: Ours) -> None:
+    """32 async appenders beside one raw thread, and 4 processes of 8 appenders each."""
+    appenders, each, waits = 32, 50, list[float]()
+
+    async def append() -> None:
+        for _ in range(each):
+            start = time.perf_counter()
+            await ours.aappend()
+            waits.append(time.perf_counter() - start)
+
+    async def together() -> float:
+        start = time.perf_counter()
+        await asyncio.gather(*(append() for _ in range(appenders)))
+        return appenders * each / (time.perf_counter() - start)
+
+    raw_waits: list[float] = []
+    for _ in range(appenders * each):
+        start = time.perf_counter()
+        floor.append()
+        raw_waits.append(time.perf_counter() - start)
+    rate, raw = asyncio.run(together()), len(raw_waits) / sum(raw_waits)
+    queued = appenders * p99(raw_waits)  # what the last of as many callers of the raw thread would wait
+    print(f"  32 async appenders: {rate / raw:.1f} times the rate of one raw thread (at least 2.5), ", end="")
+    print(f"p99 {p99(waits) / queued:.2f} times its queue's (at most 0.6)")
+
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(4) as pool:
+        results = pool.map(writers, [ours.url] * 4)
+    spans = [max(moments) - min(moments) for moments, _ in results]
+    waits = [wait for _, process in results for wait in process]
+    print(f"  4 processes of 8 appenders: p99 {p99(waits) * 1e3:.0f} ms (at most 100), worst ", end="")
+    print(f"{max(waits) * 1e3:.0f} ms, slowest / fastest {min(spans) / max(spans):.2f} (at least 0.7)")
+
+
+def writers(url: str) -> tuple[list[float], list[float]]:
+    """Append from 8 threads for a while: the moments, and how long each call took."""
+    moments, waits = list[float](), list[float]()
+    with SessionStore.open(url, index="off") as store:
+        session = store.session("benchmark")
+        session.append(Message.user(TEXT))
+
+        def append() -> None:
+            for _ in range(50):
+                start = time.perf_counter()
+                session.append(Message.user(TEXT))
+                waits.append(time.perf_counter() - start)
+                moments.append(time.time())
+
+        threads = [threading.Thread(target=append) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return moments, waits
+
+
+def p99(waits: list[float]) -> float:
+    """The wait that one in a hundred exceeds."""
+    return sorted(waits)[int(len(waits) * 0.99)]
+
+
 def main() -> None:
     """Measure and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -190,20 +255,25 @@ def main() -> None:
     for size in parser.parse_args().sizes:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            contenders = [Floor(folder), Ours(folder), LangChainCommunity(folder), LlamaIndexSql(folder)]
-            grow(contenders, size)
-            table = asyncio.run(measure(*contenders))
+            floor, ours, langchain, llama = (
+                Floor(folder),
+                Ours(folder),
+                LangChainCommunity(folder),
+                LlamaIndexSql(folder),
+            )
+            grow([floor, ours, langchain, llama], size)
+            table = asyncio.run(measure(floor, ours, langchain, llama))
             print(f"{size:,} messages: times of the floor, its time, and what the store is held to")
             print(f"  {'':22}{'store':>7}{'langchain':>11}{'llamaindex':>12}{'floor':>12}{'at most':>9}")
             for task, seconds in table.items():
-                cells = [
-                    f"{seconds[n] / seconds['floor']:.2f}" if n in seconds else "-"
-                    for n in ("ours", "langchain", "llamaindex")
+                row = [
+                    f"{seconds[name] / seconds['floor']:.2f}" if name in seconds else "-"
+                    for name in ("ours", "langchain", "llamaindex")
                 ]
-                print(
-                    f"  {task:22}{cells[0]:>7}{cells[1]:>11}{cells[2]:>12}{seconds['floor'] * 1e6:>9.0f} us{AT_MOST[task]:>9.2f}"
-                )
-            contenders[1].store.close()
+                raw = f"{seconds['floor'] * 1e6:.0f} us"
+                print(f"  {task:22}{row[0]:>7}{row[1]:>11}{row[2]:>12}{raw:>12}{AT_MOST[task]:>9.2f}")
+            crowd(floor, ours)
+            ours.store.close()
 
 
 if __name__ == "__main__":
