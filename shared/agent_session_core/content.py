@@ -118,7 +118,7 @@ def to_row(message: Message, *, at: int, id: str | None = None) -> StoredMessage
     author = None if message.author is None else _name(message.author, "author", exact)
     payload: dict[str, Any] = {}
     parts = message.parts
-    only_text = len(parts) == 1 and type(parts[0]) is TextPart and parts[0].text == message.text
+    only_text = message.text and len(parts) == 1 and type(parts[0]) is TextPart and parts[0].text == message.text
     if not only_text and (parts or message.text):
         payload["parts"] = [_part_to_json(part, message.text) for part in parts]
     if message.usage is not None:
