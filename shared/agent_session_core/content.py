@@ -270,14 +270,15 @@ def _text_part(text: str) -> tuple[TextPart]:
     return (part,)
 
 
-def as_stored(row: StoredMessage, message: Message, seq: int, run: int) -> Message:
-    """What a read of the new ``row`` of ``message`` would give, without decoding it where nothing was encoded."""
-    if row.payload is not None or row.metadata is not None or row.origin is not None or row.utc_offset:
+def as_stored(row: StoredMessage, message: Message, seq: int, run: int, moment: datetime) -> Message:
+    """What a read of the new ``row`` of ``message`` would give, without decoding it where nothing was encoded.
+
+    ``moment`` is when the row was made, for a message that did not say when it was written.
+    """
+    id_, role, name, call, author, _, _, text, payload, metadata, origin, _ = row
+    if payload is not None or metadata is not None or origin is not None or message.created_at is not None:
         return from_row((seq, run, *row))
-    id_, role, name, call, author, at = row[:6]
-    return _restored(
-        role, row.text, message.parts, id_, name, call, author, from_microseconds(at), None, {}, None, seq, run
-    )
+    return _restored(role, text, message.parts, id_, name, call, author, moment, None, {}, None, seq, run)
 
 
 def same_content(row: StoredMessage, stored: Sequence[Any], *, with_time: bool) -> bool:

@@ -12,6 +12,7 @@ from agent_session_core import _checks
 from agent_session_core.content import (
     StoredMessage,
     as_stored,
+    from_microseconds,
     from_row,
     new_id,
     now,
@@ -86,11 +87,17 @@ def append(conn: Connection, key: Key, given: Sequence[Draft], *, loose: bool, a
             sql.announce(conn, key.tenant, key.session, first, last)
     else:
         first, run = 0, 0
-    numbers = {draft.row.id: seq for seq, draft in enumerate(fresh, first)}
-    return [
-        as_stored(said.row, said.message, numbers[said.row.id], run) if isinstance(said, Draft) else from_row(said)
-        for said in answer
-    ]
+    made = _as_stored(fresh, first, run)
+    if len(answer) == len(made):
+        return made
+    by_id = {message.id: message for message in made}
+    return [by_id[said.row.id] if isinstance(said, Draft) else from_row(said) for said in answer]
+
+
+def _as_stored(fresh: Sequence[Draft], first: int, run: int) -> list[Message]:
+    at = next((row.created_at for row, message, _ in fresh if message.created_at is None), 0)
+    moment = from_microseconds(at)  # one for all of the call
+    return [as_stored(row, message, seq, run, moment) for seq, (row, message, _) in enumerate(fresh, first)]
 
 
 def _without_repeats(

@@ -38,7 +38,7 @@ def highlights(text: str, question: Question, words: Words) -> tuple[str, ...]:
     pieces = list(_PIECE.finditer(text))
     found = [
         _place(piece, question)
-        for piece, stems in zip(pieces, words.stems([piece[0] for piece in pieces]), strict=True)
+        for piece, stems in zip(pieces, words.stems_of_pieces([piece[0] for piece in pieces]), strict=True)
         if not asked.isdisjoint(stems)
     ]
     spans: list[tuple[int, int]] = []

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agent_session_core.content import to_microseconds
-from agent_session_core.models import ROLES, SearchHit
+from agent_session_core.models import ROLES, Message, SearchHit
 from agent_session_core.search import statements as sql
 from agent_session_core.search.hits import explanation, highlights, key
 from agent_session_core.search.query import read_question
 from agent_session_core.search.ranking import Ranking, by_message, by_session, score
 from agent_session_core.search.scope import NOBODY
 from agent_session_core.search.scoring import nearness, word_scores
-from agent_session_core.sql.messages import by_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
     from sqlalchemy import Connection
@@ -71,12 +70,19 @@ def search(
                     session_title=title.title,
                     score=min(1.0, float(scored.shown[found.place])),
                     highlights=highlights(message.text, question, scope.words),
-                    neighbours=tuple(by_keys(conn, sorted(around))) if around else (),
+                    neighbours=tuple(_messages(conn, request, sorted(around))),
                     duplicates=found.duplicates,
                     explanation=explanation(scope, scored, words, question, found.place) if request.explain else None,
                 )
             )
     return hits
+
+
+def _messages(conn: Connection, request: SearchRequest, keys: Sequence[tuple[int, int]]) -> Iterator[Message]:
+    for session, seq in keys:
+        read = sql.message_at(conn, request.tenant, request.user_id, session, seq)
+        if read is not None:
+            yield read[1]
 
 
 def _allowed(

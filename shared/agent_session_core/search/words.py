@@ -73,6 +73,13 @@ class Words:
             for pieces in split
         ]
 
+    def stems_of_pieces(self, pieces: Sequence[str]) -> list[Sequence[int]]:
+        """The stems of each piece of a text that was cut at white space."""
+        found = list(map(self._known.get, pieces))
+        missing = [piece for piece, stems in zip(pieces, found, strict=True) if stems is None]
+        looked_up = iter(self.stems(missing))
+        return [next(looked_up) if stems is None else stems for stems in found]
+
     def split(self, text: str) -> list[str]:
         """The words of a question: lower case, without accents, in order."""
         return self._plain.tokens([_prepared(text, _pairs)])[0]
