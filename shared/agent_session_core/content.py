@@ -397,7 +397,9 @@ def _part_from_json(data: Mapping[str, Any], whole: str) -> Part:
 
 def _usage_to_json(usage: object) -> list[int]:
     if not isinstance(usage, Usage):
-        raise InvalidInput(f"usage: expected a Usage, got {type(usage).__name__} {_checks.shown(usage)}")
+        raise InvalidInput(
+            f"usage: expected a Usage, got {type(usage).__name__} {_checks.shown(usage)}; use Usage(...)"
+        )
     return [
         _checks.whole(count, "usage", least=0, most=10**15)
         for count in (usage.input_tokens, usage.output_tokens, usage.total_tokens)
@@ -407,7 +409,9 @@ def _usage_to_json(usage: object) -> list[int]:
 def _framework(origin: object) -> str:
     """The column that says which framework, and which version of it, a message came from."""
     if not isinstance(origin, Origin):
-        raise InvalidInput(f"origin: expected an Origin, got {type(origin).__name__} {_checks.shown(origin)}")
+        raise InvalidInput(
+            f"origin: expected an Origin, got {type(origin).__name__} {_checks.shown(origin)}; use Origin(...)"
+        )
     framework = _checks.identifier(origin.framework, "origin.framework")
     if "/" in framework:
         raise InvalidInput(f"origin.framework: {_checks.shown(framework)} holds a slash; use a plain name")
