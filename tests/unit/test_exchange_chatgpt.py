@@ -206,6 +206,33 @@ def test_broken_json_costs_one_conversation(text: str, texts: list[str], reason:
     assert [item.message.text for item in found if isinstance(item, MessageEntry)] == texts
 
 
+@pytest.mark.parametrize(
+    ("broken", "texts"),
+    [
+        ('{"x": oops, {"title": "a quotation"}, {"title": oops}', ["text 0", "text 2"]),
+        ('{"x": ["unclosed", {"title": "another", "x": [', ["text 0", "text 2"]),
+        ("[" * 100_000, ["text 0", "text 2"]),
+        ("7", ["text 0", "text 2"]),
+    ],
+)
+def test_what_only_begins_like_a_conversation_is_passed_over(broken: str, texts: list[str]) -> None:
+    """Behind a broken element, quotations and other broken things are not taken for conversations."""
+    found = list(read_chatgpt(io.StringIO(f"[{GOOD[0]}, {broken}, {GOOD[2]}]")))
+    assert len([item for item in found if isinstance(item, Problem)]) == 1
+    assert [item.message.text for item in found if isinstance(item, MessageEntry)] == texts
+
+
+def test_a_file_may_end_anywhere() -> None:
+    """However much of a file is there, what is whole of it comes in and nothing raises."""
+    text = f"[{GOOD[0]}, 7, {GOOD[1]}]"
+    counts = [
+        sum(isinstance(item, MessageEntry) for item in read_chatgpt(io.StringIO(text[:end])))
+        for end in range(0, len(text), 7)
+    ]
+    assert counts == sorted(counts)
+    assert counts[-1] >= 1
+
+
 def test_elements_are_found_across_borders(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever the pieces that are read end, the elements are the same, escapes and all."""
     values = [{"title": 'q"\\', "mapping": {"x": ["]}", "\\"]}}, "s", {"a": {}}, _conversation()]

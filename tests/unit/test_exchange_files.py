@@ -94,3 +94,10 @@ def test_an_empty_file_holds_nothing(tmp_path: Path) -> None:
     path = tmp_path / "empty"
     path.write_bytes(b"")
     assert list(read_file(path)) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="only Linux has a file that opens and cannot be read")
+def test_a_file_that_fails_to_be_read_is_said_to_fail() -> None:
+    """An error of the disk in the middle of a file is ours, and names the file."""
+    with pytest.raises(InvalidInput, match=r"^path: .* cannot be read"):
+        list(read_file("/proc/self/mem"))
