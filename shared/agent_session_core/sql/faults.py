@@ -17,6 +17,9 @@ _REMEDIES = (
     ("unable to open", "make its folder, check its permissions, and give the path of a file"),
     ("not a database", "the file is no SQLite database; give another path"),
     ("malformed", "the file is damaged; restore it from a backup"),
+    ("already exists", "the file holds tables of another program; give a file of its own"),
+    ("permission denied", "the file or its folder cannot be written; change its permissions or open another file"),
+    ("no space left", "the disk is full; free some space and try again"),
     ("disk i/o", "the disk failed; check it and try again"),
     ("no such table", "the database was changed by another program; restore it from a backup"),
 )

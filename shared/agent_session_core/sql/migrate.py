@@ -6,10 +6,14 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect
 
-from agent_session_core.errors import DatabaseTooNew
+from agent_session_core._checks import shown
+from agent_session_core.errors import DatabaseTooNew, StorageUnavailable
 
 HEAD = "0001"
 """The newest migration; a test compares it with the folder ``migrations``."""
+
+VERSION_TABLE = "agent_session_version"
+"""Of our own: an application that shares its database with us may run alembic too."""
 
 
 def is_current(conn: Connection, url: str) -> bool:
@@ -17,8 +21,13 @@ def is_current(conn: Connection, url: str) -> bool:
 
     Raises:
         DatabaseTooNew: when a newer version of this package made them.
+        StorageUnavailable: when it cannot be told which version made them.
     """
     revision = _revision(conn)
+    if revision is not None and not "0001" <= revision <= "9999":
+        raise StorageUnavailable(
+            f"{url}: {VERSION_TABLE} holds {shown(revision)}, which is no version; restore it from a backup"
+        )
     if revision is not None and revision > HEAD:
         raise DatabaseTooNew(
             f"{url}: its tables are of version {revision[:20]}, this package knows up to {HEAD}; "
@@ -44,9 +53,9 @@ def migrate(conn: Connection, url: str) -> None:
 
 
 def _revision(conn: Connection) -> str | None:
-    if not inspect(conn).has_table("alembic_version"):
+    if not inspect(conn).has_table(VERSION_TABLE):
         return None
-    revision = conn.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    revision = conn.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar()  # noqa: S608  # a constant
     return None if revision is None else str(revision)
 
 

@@ -56,7 +56,10 @@ def _parsed(target: object) -> URL:
     if isinstance(target, URL):
         return target
     if not isinstance(target, str):
-        raise InvalidInput(f"url: expected a URL or an engine, got {type(target).__name__} {_checks.shown(target)}")
+        raise InvalidInput(
+            f"url: expected a URL or an engine, got {type(target).__name__} {_checks.shown(target)}; "
+            "for a file write sqlite:///path/to/file.db"
+        )
     try:
         return make_url(target)
     except ArgumentError:
@@ -74,6 +77,12 @@ def _supported(url: URL) -> URL:
         raise InvalidInput(
             f"url: the driver {url.get_driver_name()!r:.40} is not supported; use sqlite or sqlite+aiosqlite"
         )
+    try:
+        embedded_null = b"\x00" in (url.database or "").encode()
+    except UnicodeEncodeError:
+        embedded_null = True
+    if embedded_null:
+        raise InvalidInput(f"url: {_checks.shown(url.database)} is no path of a file; give another")
     return url
 
 

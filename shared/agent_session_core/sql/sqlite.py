@@ -41,7 +41,7 @@ PRAGMAS = (
 
 def is_in_memory(url: URL) -> bool:
     """True where ``url`` names no file."""
-    return url.database in (None, "", ":memory:") or url.query.get("mode") == "memory"
+    return url.database in (None, "", ":memory:", "file::memory:") or url.query.get("mode") == "memory"
 
 
 def prepare(dbapi_connection: Any, _record: object) -> None:
@@ -60,14 +60,34 @@ def make_engine(url: URL) -> Engine:
         else {"poolclass": QueuePool, "pool_size": THREADS, "max_overflow": -1}
     )
     arguments = {"isolation_level": None, "check_same_thread": False}
-    engine = create_engine(url, connect_args=arguments, **pool)
+    try:
+        engine = create_engine(url, connect_args=arguments, **pool)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"url: {url!r} has an option that cannot be used ({error}); leave it out") from None
     event.listen(engine, "connect", prepare)
     return engine
 
 
 def lock_path(url: URL) -> str | None:
     """The file beside the database on which its writers queue."""
-    return None if is_in_memory(url) else f"{Path(str(url.database).removeprefix('file:')).resolve()}-lock"
+    return None if is_in_memory(url) else f"{file_of(url).resolve()}-lock"
+
+
+def file_of(url: URL) -> Path:
+    """The file that ``url`` names."""
+    return Path(str(url.database).removeprefix("file:"))
+
+
+def check_place(file: Path) -> None:
+    """Tell what stands in the way of a new file, before anything is made beside it.
+
+    Raises:
+        StorageUnavailable: for a directory in its place, or a folder that is not there.
+    """
+    if file.is_dir():
+        raise StorageUnavailable(f"{file}: it is a directory; give the path of a file")
+    if not file.parent.is_dir():
+        raise StorageUnavailable(f"{file}: its folder is not there; make it, or give another path")
 
 
 class SqliteDatabase:
@@ -110,11 +130,12 @@ class SqliteDatabase:
         if not self._owned:
             with self._engine.connect() as conn:
                 check_durability(conn)
-        database = self._engine.url.database
-        if not self._shared and database and _has_content(Path(database.removeprefix("file:"))):
+        if not is_in_memory(self._engine.url) and _has_content(file_of(self._engine.url)):
             with self._engine.connect() as conn:
                 if is_current(conn, self.url):
                     return
+        if not is_in_memory(self._engine.url):
+            check_place(file_of(self._engine.url))
         with self.file_lock(), self._engine.connect() as conn:
             settle(conn)
             migrate(conn, self.url)

@@ -16,5 +16,5 @@ depends_on = None
 
 def upgrade() -> None:
     """Make every table, and give the database its identity."""
-    metadata.create_all(op.get_bind())
+    metadata.create_all(op.get_bind(), checkfirst=False)  # a table that is there is another program's
     op.bulk_insert(database, [{"key": "identity", "value": str(uuid.uuid4())}])
