@@ -58,7 +58,7 @@ class Screen:
                 f"{direct:,} of them, all after the first {THROUGH_CHAIN}, were stored without the chain: quicker."
             )
         if problems:
-            self._say(f"{len(problems):,} could not be read, and the rest came in:", style="yellow")
+            self._say(f"{len(problems):,} could not be read or kept; the rest came in:", style="yellow")
             for problem in problems[:SHOWN]:
                 self._show(Text(f"- {problem}", style="yellow"))
             if len(problems) > SHOWN:

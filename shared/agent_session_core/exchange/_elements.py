@@ -108,7 +108,7 @@ class _Buffer:
         try:
             json.loads(self.text[self.position :])
         except json.JSONDecodeError as error:
-            return f": {error.msg} at character {error.pos + 1} of it"
+            return f": {error.msg} (character {error.pos + 1} of it)"
         except (ValueError, RecursionError):
             pass
         return ""
@@ -153,5 +153,5 @@ class _Buffer:
 
 def _why(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return f"not JSON: {error.msg} at character {error.pos + 1} of it"
+        return f"not JSON: {error.msg} (character {error.pos + 1} of it)"
     return str(error) if isinstance(error, _Incomplete) else f"not JSON that can be read: {error}"

@@ -104,7 +104,7 @@ def _read(line: str) -> dict[str, Any] | None:
     try:
         record = json.loads(line)
     except json.JSONDecodeError as error:
-        raise _Unreadable(f"not JSON: {error.msg} at character {error.pos + 1}") from None
+        raise _Unreadable(f"not JSON: {error.msg} (character {error.pos + 1})") from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits; nested without end
         raise _Unreadable(f"not JSON that can be read: {error}") from None
     if not isinstance(record, dict):
