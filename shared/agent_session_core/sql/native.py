@@ -7,10 +7,11 @@ The sync form, and what must not run in an event loop at all, go to the database
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import URL, Connection, Dialect, event
@@ -38,9 +39,7 @@ class NativeDatabase:
         self._threads = threads
         self._url = url
         self._given = engine
-        self._lives: WeakKeyDictionary[Loop, tuple[AsyncIterator[AsyncEngine], AsyncEngine, asyncio.Lock]] = (
-            WeakKeyDictionary()
-        )
+        self._lives: WeakKeyDictionary[Loop, _Life] = WeakKeyDictionary()
         self._checked = False
         self._closed = False
 
@@ -68,7 +67,7 @@ class NativeDatabase:
 
     async def aread(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
         """Run ``work`` on a connection of the async driver."""
-        async with self._connection() as (conn, _):
+        async with self._connection() as conn:
             if snapshot:
                 await conn.run_sync(settle)
                 await conn.exec_driver_sql("BEGIN")
@@ -76,7 +75,8 @@ class NativeDatabase:
 
     async def awrite(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in a write transaction of its own. Cancelled before the commit, it did nothing."""
-        async with self._connection() as (conn, turn), turn, self._alone():
+        turn = (await self._life()).turn  # before a connection: writers that wait leave some to the readers
+        async with turn, self._connection() as conn, self._alone():
             await conn.run_sync(settle)
             await conn.exec_driver_sql("BEGIN IMMEDIATE")
             try:
@@ -95,35 +95,48 @@ class NativeDatabase:
     async def aclose(self) -> None:
         """Close this event loop's engine and the thread form."""
         self._closed = True
-        found = self._lives.pop(asyncio.get_running_loop(), None)
+        found = self._lives.get(asyncio.get_running_loop())
         if found is not None:
-            await found[0].aclose()  # type: ignore[attr-defined]  # it is an async generator
+            await found.living.aclose()
         await self._threads.aclose()
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[tuple[AsyncConnection, asyncio.Lock]]:
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
         if self._closed:
             raise StorageUnavailable(f"{self.url}: the store is closed; open another with SessionStore.open()")
         try:
-            engine, turn = await self._engine()
-            async with engine.connect() as conn:
+            life = await self._life()
+            async with life.engine.connect() as conn:
                 if self._given is not None and not self._checked:
                     await self._check(conn)
-                yield conn, turn
+                yield conn
         except Exception as error:
             told = translated(error, self.url)
             if told is error:
                 raise
             raise told from error
 
-    async def _engine(self) -> tuple[AsyncEngine, asyncio.Lock]:
+    async def _life(self) -> _Life:
+        """What belongs to the running event loop."""
         loop = asyncio.get_running_loop()
-        found = self._lives.get(loop)
-        if found is None:
-            life = _life(self._given, self._url)
-            engine = await anext(life)
-            found = self._lives.setdefault(loop, (life, engine, asyncio.Lock()))
-        return found[1], found[2]
+        if loop not in self._lives:
+            living = self._living(loop)
+            engine = await anext(living)
+            self._lives[loop] = _Life(engine, asyncio.Lock(), living)
+        return self._lives[loop]
+
+    async def _living(self, loop: Loop) -> AsyncGenerator[AsyncEngine, None]:
+        """An engine for as long as its event loop lives: the loop closes this generator when it shuts down."""
+        engine = self._given
+        if engine is None:
+            engine = create_async_engine(self._url, connect_args={"isolation_level": None})
+            event.listen(engine.sync_engine, "connect", prepare)
+        try:
+            yield engine
+        finally:
+            self._lives.pop(loop, None)  # or the generator's own hooks would keep the loop for ever
+            if engine is not self._given:
+                await engine.dispose()
 
     async def _check(self, conn: AsyncConnection) -> None:
         synchronous = (await conn.exec_driver_sql("PRAGMA synchronous")).scalar()
@@ -139,9 +152,9 @@ class NativeDatabase:
     async def _alone(self) -> AsyncIterator[None]:
         """Hold the file's lock between processes; waiting for it takes a thread, not the event loop."""
         lock = self._threads.file_lock
-        acquiring = asyncio.ensure_future(self.in_thread(lock.acquire))
+        acquiring = self._threads.submit(lock.acquire)  # no future of the loop's, which may be gone when the lock comes
         try:
-            held = await asyncio.shield(acquiring)
+            held = await asyncio.wrap_future(acquiring)
         except asyncio.CancelledError:
             acquiring.add_done_callback(partial(_let_go, lock))
             raise
@@ -151,20 +164,15 @@ class NativeDatabase:
             lock.release(held)
 
 
-def _let_go(lock: FileLock, acquired: asyncio.Future[int | None]) -> None:
+class _Life(NamedTuple):
+    """What belongs to one event loop: its engine, its writers' queue, and what ends with it."""
+
+    engine: AsyncEngine
+    turn: asyncio.Lock
+    living: AsyncGenerator[AsyncEngine, None]
+
+
+def _let_go(lock: FileLock, acquired: Future[int | None]) -> None:
     """Release a lock that came when nobody waited for it any more."""
     if not acquired.cancelled() and acquired.exception() is None:
         lock.release(acquired.result())
-
-
-async def _life(given: AsyncEngine | None, url: URL) -> AsyncIterator[AsyncEngine]:
-    """An engine for as long as its event loop lives: the loop closes this generator when it shuts down."""
-    if given is not None:
-        yield given
-        return
-    engine = create_async_engine(url, connect_args={"isolation_level": None})
-    event.listen(engine.sync_engine, "connect", prepare)
-    try:
-        yield engine
-    finally:
-        await engine.dispose()

@@ -9,7 +9,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -184,8 +184,12 @@ class SqliteDatabase:
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run ``work`` in a thread of the database's own pool, in the caller's context variables."""
+        return await asyncio.wrap_future(self.submit(work))
+
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        """As :meth:`in_thread`, for who is not bound to an event loop."""
         self._check_open()
-        return await asyncio.get_running_loop().run_in_executor(self.threads, contextvars.copy_context().run, work)
+        return self.threads.submit(contextvars.copy_context().run, work)
 
     def close(self) -> None:
         """Wait for what is under way, then close what was opened here. Closing twice is fine."""
