@@ -18,7 +18,7 @@ from agent_session_core.cursors import from_cursor, to_cursor
 from agent_session_core.errors import IndexUnavailable, InvalidInput, SessionNotFound
 from agent_session_core.exchange import Entry, Problem, dump, parse
 from agent_session_core.keys import Key
-from agent_session_core.models import STATUSES, ErasureReceipt, Page, Role, SearchResults, Status
+from agent_session_core.models import STATUSES, ErasureReceipt, IndexReport, Page, Role, SearchResults, Status
 from agent_session_core.ports import Embedder
 from agent_session_core.session import Session
 from agent_session_core.sql import sessions as sql
@@ -335,6 +335,45 @@ class SessionStore:
             on_outage=on_outage,
         )
         return await self._database.in_thread(partial(self._required_index().search, request))
+
+    def verify(self) -> IndexReport:
+        """Compare the index with what is stored, in both directions; nothing is changed.
+
+        Raises:
+            IndexUnavailable: when the store was opened without an index.
+        """
+        return self._required_index().verify(self.tenant)
+
+    async def averify(self) -> IndexReport:
+        """As :meth:`verify`, in a thread."""
+        return await self._database.in_thread(self.verify)
+
+    def repair(self) -> IndexReport:
+        """Index what is missing or stale and take out what is not stored: the report is of how it stands then.
+
+        Raises:
+            IndexUnavailable: when the index cannot be written; EmbeddingChanged when it was made with another embedding.
+        """
+        return self._required_index().repair(self.tenant)
+
+    async def arepair(self) -> IndexReport:
+        """As :meth:`repair`, in a thread."""
+        return await self._database.in_thread(self.repair)
+
+    def reindex(self) -> int:
+        """Make the index anew, with this store's embedder and analyzer; how many messages were read.
+
+        The index there was goes on answering until the new one holds everything. What was broken off goes on where it
+        stopped when this is called again.
+
+        Raises:
+            IndexUnavailable: when the embedder fails.
+        """
+        return self._required_index().reindex(self.tenant)
+
+    async def areindex(self) -> int:
+        """As :meth:`reindex`, in a thread."""
+        return await self._database.in_thread(self.reindex)
 
     def nodes(self, collection: str) -> NodeCollection:
         """A collection of nodes that are not messages, for a vector store: of the store's tenant and user.
