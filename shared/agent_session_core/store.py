@@ -341,8 +341,9 @@ class SessionStore:
 
         Raises:
             IndexUnavailable: when the store was opened without an index.
+            InvalidInput: when the store is bound to a user.
         """
-        return self._required_index().verify(self.tenant)
+        return self._whole_index().verify(self.tenant)
 
     async def averify(self) -> IndexReport:
         """As :meth:`verify`, in a thread."""
@@ -352,9 +353,10 @@ class SessionStore:
         """Index what is missing or stale and take out what is not stored: the report is of how it stands then.
 
         Raises:
-            IndexUnavailable: when the index cannot be written; EmbeddingChanged when it was made with another embedding.
+            IndexUnavailable: when the index cannot be written.
+            EmbeddingChanged: when it was made with another embedding.
         """
-        return self._required_index().repair(self.tenant)
+        return self._whole_index().repair(self.tenant)
 
     async def arepair(self) -> IndexReport:
         """As :meth:`repair`, in a thread."""
@@ -369,7 +371,7 @@ class SessionStore:
         Raises:
             IndexUnavailable: when the embedder fails.
         """
-        return self._required_index().reindex(self.tenant)
+        return self._whole_index().reindex(self.tenant)
 
     async def areindex(self) -> int:
         """As :meth:`reindex`, in a thread."""
@@ -541,7 +543,14 @@ class SessionStore:
         """The receipt, complete where the index has forgotten what was erased."""
         if self._index is not None:
             self._index.forget(self.tenant)
+        self._database.purge()
         return replace(receipt, complete=True)
+
+    def _whole_index(self) -> EmbeddedIndex:
+        """The index, for what concerns all of the tenant: not for a store that is bound to one user."""
+        if self._scope.user_id is not None:
+            raise InvalidInput("user_id: this store is bound to a user; use the store that for_user() was called on")
+        return self._required_index()
 
 
 def _entries(lines: Iterable[Any]) -> Iterator[Entry | Problem]:

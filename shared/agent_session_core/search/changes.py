@@ -8,10 +8,9 @@ from sqlalchemy import Connection, bindparam, delete, exists, func, insert, lite
 from sqlalchemy.dialects import sqlite
 
 from agent_session_core.search.entries import Source
-from agent_session_core.search.statements import END, IndexRow, Info, key_of
+from agent_session_core.search.statements import END, NOT_REMOVED, IndexRow, Info, key_of
 from agent_session_core.sql.statement import Statement
 from agent_session_core.sql.tables import (
-    REMOVED,
     index_info,
     index_messages,
     index_sessions,
@@ -83,9 +82,8 @@ _FIRST = Statement(
     .limit(FEW)
 )
 _DUE_OF_TENANT = Statement(select(_o.session).where(_DUE).distinct().limit(FEW))
-_DUE_OF_USER = Statement(
-    select(_o.session).join_from(sessions, outbox, _s.id == _o.session).where(_OF_USER, _DUE).distinct().limit(FEW)
-)
+_THEIRS = _o.session.in_(select(_s.id).where(_OF_USER))  # one look-up a session, however much waits of others
+_DUE_OF_USER = Statement(select(_o.session).where(_DUE, _THEIRS).distinct().limit(FEW))
 _DUE_AND_GONE = Statement(
     select(_o.session)
     .where(_HERE, _o.id <= bindparam("newest"), ~exists(select(literal(1)).where(_s.id == _o.session)))
@@ -93,12 +91,7 @@ _DUE_AND_GONE = Statement(
     .limit(FEW)
 )
 _WAITS_OF_TENANT = Statement(select(_o.error).where(_HERE, _NOT_ASIDE, _o.error.is_not(None)).limit(1))
-_WAITS_OF_USER = Statement(
-    select(_o.error)
-    .join_from(sessions, outbox, _s.id == _o.session)
-    .where(_OF_USER, _HERE, _NOT_ASIDE, _o.error.is_not(None))
-    .limit(1)
-)
+_WAITS_OF_USER = Statement(select(_o.error).where(_HERE, _THEIRS, _NOT_ASIDE, _o.error.is_not(None)).limit(1))
 _CHANGES = Statement(
     select(*(_o[name] for name in Change._fields))
     .where(_HERE, _o.session == bindparam("session"), _NOT_ASIDE)
@@ -111,7 +104,7 @@ _STANDING = Statement(
     .where(_s.id == bindparam("session"), _s.tenant == bindparam("tenant"))
 )
 _OF_SESSION = _m.session == bindparam("session")
-_THERE = (_m.state != REMOVED) & (_m.text != "")
+_THERE = NOT_REMOVED & (_m.text != "")
 _SOURCE = select(*(_m[name] for name in Source._fields))
 _SOURCES = Statement(_SOURCE.where(_OF_SESSION, _m.seq.between(bindparam("first"), bindparam("last"))))
 _BEFORE = Statement(_SOURCE.where(_OF_SESSION, _m.seq < bindparam("seq"), _THERE).order_by(_m.seq.desc()).limit(2))

@@ -11,6 +11,8 @@ from agent_session_core.search.scoring import best_row, word_parts
 from agent_session_core.search.statements import END
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from agent_session_core.search.query import Question
     from agent_session_core.search.ranking import Scored
     from agent_session_core.search.scope import Scope
@@ -32,22 +34,20 @@ def key(scope: Scope, place: int) -> tuple[int, int]:
     return number >> 32, number & END
 
 
-def highlights(text: str, question: Question, words: Words) -> tuple[str, ...]:
-    """Up to three pieces of ``text`` that hold words of the question, in the order of the text."""
+def highlights(texts: Sequence[str], question: Question, words: Words) -> list[tuple[str, ...]]:
+    """Up to three pieces of each text that hold words of the question, in the order of the text."""
     asked = set(question.stems)
-    pieces = list(_PIECE.finditer(text))
-    found = [
-        _place(piece, question)
-        for piece, stems in zip(pieces, words.stems_of_pieces([piece[0] for piece in pieces]), strict=True)
+    split = [set(text.split()) for text in texts]
+    pieces = list(set().union(*split))
+    holding = {
+        piece
+        for piece, stems in zip(pieces, words.stems_of_pieces(pieces), strict=True)
         if not asked.isdisjoint(stems)
+    }
+    return [
+        _highlighted(text, question, held) if held else ()
+        for text, held in zip(texts, [own & holding for own in split], strict=True)
     ]
-    spans: list[tuple[int, int]] = []
-    for start, end in found:
-        if spans and end <= spans[-1][0] + WINDOW:
-            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
-        elif len(spans) < MOST_HIGHLIGHTS:
-            spans.append((start, end))
-    return tuple(_widened(text, start, end) for start, end in spans)
 
 
 def explanation(
@@ -78,6 +78,18 @@ def explanation(
         "meaning_rank": _rank(scored.near, place) if scope.message("meant")[place] and scored.near.any() else None,
         "score": _rounded(scored.shown[place]),
     }
+
+
+def _highlighted(text: str, question: Question, holding: set[str]) -> tuple[str, ...]:
+    spans: list[tuple[int, int]] = []
+    for piece in _PIECE.finditer(text):
+        if piece[0] in holding:
+            start, end = _place(piece, question)
+            if spans and end <= spans[-1][0] + WINDOW:
+                spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
+            elif len(spans) < MOST_HIGHLIGHTS:
+                spans.append((start, end))
+    return tuple(_widened(text, start, end) for start, end in spans)
 
 
 def _place(piece: re.Match[str], question: Question) -> tuple[int, int]:

@@ -62,7 +62,9 @@ def score(
         recency: the weight of being new.
     """
     speakers = scope.message("speaker")
-    is_named = np.isin(speakers, list(named)) if named else np.zeros(len(scope), dtype=np.bool_)
+    is_named = np.zeros(len(scope), dtype=np.bool_)
+    for number in named:
+        is_named |= speakers == number
     sessions = scope.message("session")
     best = float(words.messages.max(initial=0)) or 1.0
     most = words.most or 1.0

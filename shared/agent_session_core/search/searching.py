@@ -11,7 +11,7 @@ from agent_session_core.models import ROLES, Message, SearchHit
 from agent_session_core.search import statements as sql
 from agent_session_core.search.hits import explanation, highlights, key
 from agent_session_core.search.query import read_question
-from agent_session_core.search.ranking import Ranking, by_message, by_session, score
+from agent_session_core.search.ranking import Found, Ranking, by_message, by_session, score
 from agent_session_core.search.scope import NOBODY
 from agent_session_core.search.scoring import nearness, word_scores
 
@@ -51,38 +51,41 @@ def search(
     ranking = Ranking.of(scope, scored, _allowed(conn, request, scope, marks), request.min_score)
     grouped = request.group_by == "session"
     candidates = (by_session if grouped else by_message)(ranking, request.limit)
-    hits: list[SearchHit] = []
+    read: list[tuple[Found, sql.Title, Message]] = []
     for found in candidates:
-        if len(hits) == request.limit:
+        if len(read) == request.limit:
             break
-        session, seq = key(scope, found.place)
-        read = sql.message_at(conn, request.tenant, request.user_id, session, seq)
-        if read is not None:  # taken back since it was indexed
-            title, message = read
-            around = {key(scope, place) for place in found.further}
-            if request.neighbours and message.run is not None:
-                near_seqs = sql.around(conn, session, seq, message.run, request.neighbours)
-                around.update((session, near_seq) for near_seq in near_seqs)
-            hits.append(
-                SearchHit(
-                    message=message,
-                    session_id=title.session_id,
-                    session_title=title.title,
-                    score=min(1.0, float(scored.shown[found.place])),
-                    highlights=highlights(message.text, question, scope.words),
-                    neighbours=tuple(_messages(conn, request, sorted(around))),
-                    duplicates=found.duplicates,
-                    explanation=explanation(scope, scored, words, question, found.place) if request.explain else None,
-                )
-            )
-    return hits
+        at = sql.message_at(conn, request.tenant, request.user_id, *key(scope, found.place))
+        if at is not None:  # taken back since it was indexed
+            read.append((found, *at))
+    marked = highlights([message.text for _, _, message in read], question, scope.words)
+    return [
+        SearchHit(
+            message=message,
+            session_id=title.session_id,
+            session_title=title.title,
+            score=min(1.0, float(scored.shown[found.place])),
+            highlights=pieces,
+            neighbours=tuple(_neighbours(conn, request, scope, found, message)),
+            duplicates=found.duplicates,
+            explanation=explanation(scope, scored, words, question, found.place) if request.explain else None,
+        )
+        for (found, title, message), pieces in zip(read, marked, strict=True)
+    ]
 
 
-def _messages(conn: Connection, request: SearchRequest, keys: Sequence[tuple[int, int]]) -> Iterator[Message]:
-    for session, seq in keys:
-        read = sql.message_at(conn, request.tenant, request.user_id, session, seq)
-        if read is not None:
-            yield read[1]
+def _neighbours(
+    conn: Connection, request: SearchRequest, scope: Scope, found: Found, message: Message
+) -> Iterator[Message]:
+    """The messages around a hit, and those that stand for its session with it, in their order."""
+    session, seq = key(scope, found.place)
+    seqs = {key(scope, place)[1] for place in found.further}
+    if request.neighbours and message.run is not None:
+        seqs.update(sql.around(conn, session, seq, message.run, request.neighbours))
+    for near in sorted(seqs):
+        at = sql.message_at(conn, request.tenant, request.user_id, session, near)
+        if at is not None:
+            yield at[1]
 
 
 def _allowed(

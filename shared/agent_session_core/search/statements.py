@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import Connection, Integer, bindparam, func, select
+from sqlalchemy import Connection, Integer, bindparam, func, literal_column, select
 
 from agent_session_core.content import COLUMNS, from_row
 from agent_session_core.models import Message
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "END",
     "FORMAT",
+    "NOT_REMOVED",
     "IndexRow",
     "Info",
     "SessionMark",
@@ -41,6 +42,8 @@ END = (1 << 32) - 1
 """A seq that no message reaches."""
 
 _s, _i, _x, _m = sessions.c, index_sessions.c, index_messages.c, messages.c
+NOT_REMOVED = _m.state != literal_column(str(REMOVED))
+"""Written out: bound to a value, SQLite would plan the statement anew at every run, for the partial index on it."""
 
 
 class Info(NamedTuple):
@@ -119,13 +122,13 @@ _MESSAGE = (
         _s.id == bindparam("session"),
         _s.tenant == bindparam("tenant"),
         _m.seq == bindparam("seq"),
-        _m.state != REMOVED,
+        NOT_REMOVED,
     )
 )
 _NUMBER = Statement(
     select(_s.id).where(_s.tenant == bindparam("tenant"), _s.session_id == bindparam("session_id"))
 )
-_HERE = (_m.session == bindparam("session")) & (_m.run == bindparam("run")) & (_m.state != REMOVED)
+_HERE = (_m.session == bindparam("session")) & (_m.run == bindparam("run")) & NOT_REMOVED
 _COUNT = bindparam("count", type_=Integer)
 _BEFORE = Statement(select(_m.seq).where(_HERE, _m.seq < bindparam("seq")).order_by(_m.seq.desc()).limit(_COUNT))
 _AFTER = Statement(select(_m.seq).where(_HERE, _m.seq > bindparam("seq")).order_by(_m.seq).limit(_COUNT))
@@ -188,7 +191,7 @@ def matching(conn: Connection, tenant: str, user_id: str | None, condition: Filt
     statement = (
         select(_m.session, _m.seq)
         .join_from(sessions, messages, _m.session == _s.id)
-        .where(_s.tenant == tenant, _m.state != REMOVED, sqlite_condition(condition, func.coalesce(_m.metadata, "{}")))
+        .where(_s.tenant == tenant, NOT_REMOVED, sqlite_condition(condition, func.coalesce(_m.metadata, "{}")))
     )
     if user_id is not None:
         statement = statement.where(_s.user_id == user_id)

@@ -86,7 +86,9 @@ class Words:
 
     def stem(self, words: Sequence[str]) -> list[int]:
         """The stem of each word that :meth:`split` gave, as the crc32 of its bytes."""
-        return [crc32(tokens[0].encode()) if tokens else 0 for tokens in self._stemming.tokens(words)]
+        if all(map(str.isascii, words)):
+            return [stems[0] for stems in self.stems_of_pieces(words)]
+        return [crc32(tokens[0].encode()) for tokens in self._stemming.tokens(words)]  # pairs are not cut up again
 
     def _look_up(self, pieces: Sequence[str]) -> dict[str, tuple[int, ...]]:
         tokens = self._stemming.tokens(pieces)

@@ -45,6 +45,10 @@ class Database(Protocol):
         """Run ``work`` in a thread of the database's own pool, in the caller's context variables."""
         ...
 
+    def purge(self) -> None:
+        """Leave nothing of what was deleted in the files of the database."""
+        ...
+
     def close(self) -> None:
         """Close what was opened here."""
         ...

@@ -87,6 +87,10 @@ class NativeDatabase:
                 raise
             return result
 
+    def purge(self) -> None:
+        """Leave nothing of what was deleted in the files of the database, by the thread form."""
+        self._threads.purge()
+
     def close(self) -> None:
         """Close the thread form. Engines of other event loops are closed by those, when they shut down."""
         self._closed = True

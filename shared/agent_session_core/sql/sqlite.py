@@ -191,6 +191,14 @@ class SqliteDatabase:
         self._check_open()
         return self.threads.submit(contextvars.copy_context().run, work)
 
+    def purge(self) -> None:
+        """Write the log back and empty it, so that no deleted text stays in it; readers may delay a part of that."""
+        if not self._shared:
+            self._check_open()
+            with self._translated(), self._writer.lock, self._writing() as conn:
+                conn.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                conn.rollback()
+
     def close(self) -> None:
         """Wait for what is under way, then close what was opened here. Closing twice is fine."""
         if self._closed:
