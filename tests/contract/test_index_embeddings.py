@@ -230,7 +230,7 @@ def test_reindexing_goes_on_where_it_was_broken_off(open_store: Open, monkeypatc
     assert embedder.calls > calls
     assert index_of(new).verify("default").consistent
     slots = new._database.read(lambda conn: conn.exec_driver_sql("SELECT DISTINCT id >> 62 FROM index_messages").all())
-    assert [slot for slot, in slots] == [1]  # nothing is left of the old index
+    assert [slot for (slot,) in slots] == [1]  # nothing is left of the old index
 
 
 def test_the_default_embedding_needs_no_naming(open_store: Open) -> None:

@@ -142,7 +142,6 @@ def test_explanations_add_up(trips: SessionStore) -> None:
         ("user_id", ""), ("on_outage", "wait"),
     ],
 )  # fmt: skip
-
 def test_what_cannot_be_used_is_named(store: SessionStore, argument: str, value: object) -> None:
     """A bad option is refused by its name before anything is searched."""
     with pytest.raises(InvalidInput, match=argument):

@@ -25,7 +25,7 @@ def stems_by_fts5(text: str) -> list[int]:
     db.execute("CREATE VIRTUAL TABLE t USING fts5(x, tokenize='porter unicode61')")
     db.execute("CREATE VIRTUAL TABLE v USING fts5vocab(t, instance)")
     db.execute("INSERT INTO t VALUES (?)", (text,))
-    found = [crc32(term.encode()) for term, in db.execute("SELECT term FROM v ORDER BY offset")]
+    found = [crc32(term.encode()) for (term,) in db.execute("SELECT term FROM v ORDER BY offset")]
     db.close()
     return found
 
@@ -79,7 +79,7 @@ def test_a_question_finds_itself(text: str) -> None:
 
 def test_odd_text_is_no_error() -> None:
     """NUL, lone surrogates, quotes and query operators are text like any other."""
-    odd = "a\x00b \ud800 \"quoted\" AND (x OR y*) NEAR/2 col:z ' -- \u202e"
+    odd = 'a\x00b \ud800 "quoted" AND (x OR y*) NEAR/2 col:z \' -- \u202e'
     assert ENGLISH.split(odd) == ["a", "b", "quoted", "and", "x", "or", "y", "near", "2", "col", "z"]
     assert len(ENGLISH.stems([odd])[0]) == 11
 

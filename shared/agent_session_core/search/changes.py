@@ -139,9 +139,7 @@ _IN_SLOT = Statement(
     .where(_s.tenant == bindparam("tenant"), _i.slot == bindparam("slot"))
     .limit(FEW)
 )
-_COUNTS = Statement(
-    select(_o.leased_until == ASIDE, func.count()).where(_HERE).group_by(_o.leased_until == ASIDE)
-)
+_COUNTS = Statement(select(_o.leased_until == ASIDE, func.count()).where(_HERE).group_by(_o.leased_until == ASIDE))
 _TRY_AGAIN = Statement(update(outbox).where(_HERE, _o.leased_until == ASIDE).values(leased_until=None))
 _AFTER_SESSION = Statement(
     select(_s.id, _s.session_id)
@@ -158,13 +156,9 @@ _LEFT_BEHIND = Statement(
     .distinct()
     .limit(FEW)
 )
-_ASIDE_OF = Statement(
-    select(_o.first_seq).where(_HERE, _o.session == bindparam("session"), _o.leased_until == ASIDE)
-)
+_ASIDE_OF = Statement(select(_o.first_seq).where(_HERE, _o.session == bindparam("session"), _o.leased_until == ASIDE))
 _DELETE_INFO = Statement(
-    delete(index_info).where(
-        index_info.c.tenant == bindparam("of_tenant"), index_info.c.slot == bindparam("of_slot")
-    )
+    delete(index_info).where(index_info.c.tenant == bindparam("of_tenant"), index_info.c.slot == bindparam("of_slot"))
 )
 _UPSERTS: dict[tuple[str, str], Statement] = {}
 

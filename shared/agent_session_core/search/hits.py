@@ -40,9 +40,7 @@ def highlights(texts: Sequence[str], question: Question, words: Words) -> list[t
     split = [set(text.split()) for text in texts]
     pieces = list(set().union(*split))
     holding = {
-        piece
-        for piece, stems in zip(pieces, words.stems_of_pieces(pieces), strict=True)
-        if not asked.isdisjoint(stems)
+        piece for piece, stems in zip(pieces, words.stems_of_pieces(pieces), strict=True) if not asked.isdisjoint(stems)
     }
     return [
         _highlighted(text, question, held) if held else ()
@@ -50,9 +48,7 @@ def highlights(texts: Sequence[str], question: Question, words: Words) -> list[t
     ]
 
 
-def explanation(
-    scope: Scope, scored: Scored, words: WordScores, question: Question, place: int
-) -> dict[str, Any]:
+def explanation(scope: Scope, scored: Scored, words: WordScores, question: Question, place: int) -> dict[str, Any]:
     """How a message came by its place.
 
     ``words`` (each found word and its share of BM25), ``word_score``, ``meaning``, ``name``, ``session`` and

@@ -160,25 +160,29 @@ def empty_scope(words: Words, dimensions: int) -> Scope:
 
 def _append(arrays: Arrays, speakers: Speakers, rows: Sequence[IndexRow], of: Sequence[int]) -> NDArray[np.float32]:
     """Add ``rows`` of the sessions with the numbers ``of``; their vectors, of those that have one."""
+    keys, blobs, chunks, stems, weights, roles, names, authors, times, digests = zip(*rows, strict=True)
     scored = arrays.rows.used
-    heads = np.frombuffer(b"".join([row.chunks for row in rows]), dtype="<u2").reshape(-1, 2)
-    counts = np.array([len(row.chunks) // 4 for row in rows])
+    heads = np.frombuffer(b"".join(chunks), dtype="<u2").reshape(-1, 2)
+    counts = np.array(list(map(len, chunks))) // 4
     dimensions = arrays.messages.arrays["vector"].shape[1]
-    vectors = np.zeros((len(rows), dimensions), dtype=np.float32)
-    meant = np.array([row.vector is not None for row in rows], dtype=np.bool_)
-    blobs = [row.vector for row in rows if row.vector is not None]
-    known = unpack(blobs, dimensions)
-    vectors[meant] = known
-    number = speakers.number
+    meant = np.array([blob is not None for blob in blobs], dtype=np.bool_)
+    known = unpack([blob for blob in blobs if blob is not None], dimensions)
+    vectors = known
+    if len(known) < len(rows):
+        vectors = np.zeros((len(rows), dimensions), dtype=np.float32)
+        vectors[meant] = known
+    said_by = list(zip(roles, names, authors, strict=True))
+    speaker = {who: speakers.number(speaker_of(ROLES[who[0]], who[1], who[2])) for who in dict.fromkeys(said_by)}
+    author = {name: NOBODY if name is None else speakers.number(name) for name in dict.fromkeys(authors)}
     arrays.messages.append(
         {
-            "id": np.array([row.id for row in rows], dtype=np.int64),
+            "id": np.array(keys, dtype=np.int64),
             "session": np.array(of, dtype=np.int32),
-            "role": np.array([row.role for row in rows], dtype=np.int8),
-            "author": np.array([NOBODY if row.author is None else number(row.author) for row in rows]),
-            "speaker": np.array([number(speaker_of(ROLES[row.role], row.name, row.author)) for row in rows]),
-            "created_at": np.array([row.created_at for row in rows], dtype=np.int64),
-            "digest": np.array([row.digest for row in rows], dtype=np.int64),
+            "role": np.array(roles, dtype=np.int8),
+            "author": np.array([author[name] for name in authors], dtype=np.int32),
+            "speaker": np.array([speaker[who] for who in said_by], dtype=np.int32),
+            "created_at": np.array(times, dtype=np.int64),
+            "digest": np.array(digests, dtype=np.int64),
             "first_row": scored + np.cumsum(counts) - counts,
             "meant": meant,
             "vector": vectors,
@@ -187,9 +191,9 @@ def _append(arrays: Arrays, speakers: Speakers, rows: Sequence[IndexRow], of: Se
     arrays.rows.append({"length": heads[:, 1]})
     arrays.words.append(
         {
-            "stem": np.frombuffer(b"".join([row.stems for row in rows]), dtype="<u4"),
+            "stem": np.frombuffer(b"".join(stems), dtype="<u4"),
             "row": np.repeat(np.arange(scored, scored + len(heads)), heads[:, 0]),
-            "weight": np.frombuffer(b"".join([row.weights for row in rows]), dtype="<u2"),
+            "weight": np.frombuffer(b"".join(weights), dtype="<u2"),
         }
     )
     return known

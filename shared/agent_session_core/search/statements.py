@@ -34,7 +34,7 @@ __all__ = [
     "matching",
     "message_at",
     "numbers_of",
-    ]
+]
 
 FORMAT = 1
 """What the rows of ``index_messages`` mean; another number means an index that must be made anew."""
@@ -125,9 +125,7 @@ _MESSAGE = (
         NOT_REMOVED,
     )
 )
-_NUMBER = Statement(
-    select(_s.id).where(_s.tenant == bindparam("tenant"), _s.session_id == bindparam("session_id"))
-)
+_NUMBER = Statement(select(_s.id).where(_s.tenant == bindparam("tenant"), _s.session_id == bindparam("session_id")))
 _HERE = (_m.session == bindparam("session")) & (_m.run == bindparam("run")) & NOT_REMOVED
 _COUNT = bindparam("count", type_=Integer)
 _BEFORE = Statement(select(_m.seq).where(_HERE, _m.seq < bindparam("seq")).order_by(_m.seq.desc()).limit(_COUNT))
@@ -157,7 +155,7 @@ def marks(conn: Connection, slot: int, tenant: str, user_id: str | None) -> list
         rows = _MARKS_OF_TENANT.all(conn, {"tenant": tenant, "slot": slot})
     else:
         rows = _MARKS_OF_USER.all(conn, {"tenant": tenant, "slot": slot, "user_id": user_id})
-    return [SessionMark(*row) for row in rows]
+    return list(map(SessionMark._make, rows))
 
 
 def entries_of(conn: Connection, slot: int, session: int, first: int, last: int = END) -> list[IndexRow]:
@@ -167,7 +165,7 @@ def entries_of(conn: Connection, slot: int, session: int, first: int, last: int 
     if slot:
         base = slot << 62
         return [IndexRow(row[0] - base, *row[1:]) for row in rows]
-    return [IndexRow(*row) for row in rows]
+    return list(map(IndexRow._make, rows))
 
 
 def numbers_of(conn: Connection, tenant: str, session_ids: Iterable[str]) -> set[int]:

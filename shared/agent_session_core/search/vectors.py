@@ -75,9 +75,7 @@ def pack(vectors: Vectors) -> list[bytes | None]:
     largest = np.abs(vectors).max(axis=1, initial=0.0)
     scales = (largest / 127).astype("<f4")
     whole = np.rint(vectors / np.where(largest > 0, scales, 1)[:, None]).astype(np.int8)
-    return [
-        scale.tobytes() + row.tobytes() if scale > 0 else None for scale, row in zip(scales, whole, strict=True)
-    ]
+    return [scale.tobytes() + row.tobytes() if scale > 0 else None for scale, row in zip(scales, whole, strict=True)]
 
 
 def unpack(blobs: Sequence[bytes], dimensions: int) -> Vectors:
