@@ -30,9 +30,11 @@ class Columns:
         needed = self.used + len(next(iter(values.values())))
         for name, added in values.items():
             array = self.arrays[name]
+            if self.used == 0:  # taken as it is: full, so that it grows into one of our own
+                self.arrays[name] = added.astype(array.dtype, copy=False)
+                continue
             if len(array) < needed:
-                room = needed if self.used == 0 else max(needed, len(array) * 3 // 2)
-                larger = np.empty((room, *array.shape[1:]), dtype=array.dtype)
+                larger = np.empty((max(needed, len(array) * 3 // 2), *array.shape[1:]), dtype=array.dtype)
                 larger[: self.used] = array[: self.used]
                 self.arrays[name] = array = larger
             array[self.used : needed] = added
@@ -69,7 +71,7 @@ class Arrays:
         )
 
     def beginning(self, sizes: Sizes) -> Arrays:
-        """A copy of the first so many."""
+        """Others that begin with the first so many of these."""
         copy = Arrays(self.messages.arrays["vector"].shape[1])
         for mine, its, size in (
             (self.messages, copy.messages, sizes[0]),

@@ -192,7 +192,7 @@ def _append(arrays: Arrays, speakers: Speakers, rows: Sequence[IndexRow], of: Se
     arrays.words.append(
         {
             "stem": np.frombuffer(b"".join(stems), dtype="<u4"),
-            "row": np.repeat(np.arange(scored, scored + len(heads)), heads[:, 0]),
+            "row": np.repeat(np.arange(scored, scored + len(heads), dtype=np.int32), heads[:, 0]),
             "weight": np.frombuffer(b"".join(weights), dtype="<u2"),
         }
     )
