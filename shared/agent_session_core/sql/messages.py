@@ -7,7 +7,7 @@ from functools import cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Select, bindparam, func, insert, literal_column, select, tuple_, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from agent_session_core.content import COLUMNS, StoredMessage, from_row
@@ -28,6 +28,9 @@ _ANNOUNCE = Statement(
         last_seq=bindparam("last_seq"),
     )
 )
+NOT_REMOVED = _m.state != literal_column(str(REMOVED))
+"""States stand in the SQL as numbers: with a bound one SQLite plans anew at every run, because of the partial index."""
+
 _OF_SESSION = (
     (_m.session == bindparam("session"))
     & (_m.session == sessions.c.id)
@@ -66,9 +69,7 @@ def by_ids(conn: Connection, session: int, ids: Iterable[str]) -> dict[str, Row]
     wanted = list(dict.fromkeys(ids))
     found: dict[str, Row] = {}
     for start in range(0, len(wanted), 500):  # within every database's limit of bound values
-        statement = select(*_READ).where(
-            _m.session == session, _m.id.in_(wanted[start : start + 500]), _m.state != REMOVED
-        )
+        statement = select(*_READ).where(_m.session == session, _m.id.in_(wanted[start : start + 500]), NOT_REMOVED)
         found.update((row.id, tuple(row)) for row in conn.execute(statement))
     return found
 
@@ -118,7 +119,11 @@ class View:
 
     def where(self) -> ColumnElement[bool]:
         """The condition on ``messages`` joined with ``sessions``."""
-        state = _m.state != REMOVED if self.archived is None else _m.state == (ARCHIVED if self.archived else LIVE)
+        state = (
+            NOT_REMOVED
+            if self.archived is None
+            else _m.state == literal_column(str(ARCHIVED if self.archived else LIVE))
+        )
         return _OF_SESSION & state & (_m.run == (sessions.c.run if self.run is None else bindparam("run")))
 
     def cold(self, *, newest_first: bool, conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
