@@ -36,11 +36,14 @@ class FileLock:
         except BaseException:
             os.close(held)
             raise
+        _held.add(held)
         return held
 
     def release(self, held: int | None) -> None:
         """Let the next one in."""
         if held is not None:
+            _held.discard(held)
+            fcntl.flock(held, fcntl.LOCK_UN)  # closing does not do it where a fork has inherited the file
             os.close(held)
 
     @contextmanager
@@ -51,3 +54,15 @@ class FileLock:
             yield
         finally:
             self.release(held)
+
+
+_held: set[int] = set()
+
+
+def _leave_to_the_parent() -> None:
+    while _held:
+        os.close(_held.pop())
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which knows no fork
+    os.register_at_fork(after_in_child=_leave_to_the_parent)

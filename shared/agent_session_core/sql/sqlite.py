@@ -20,6 +20,7 @@ from agent_session_core.errors import InvalidInput, StorageUnavailable
 from agent_session_core.sql.combining import CombiningWriter
 from agent_session_core.sql.faults import DRIVER_ERRORS, translated
 from agent_session_core.sql.filelock import FileLock
+from agent_session_core.sql.forking import wait_for
 from agent_session_core.sql.migrate import is_current, migrate
 
 T = TypeVar("T")
@@ -121,6 +122,7 @@ class SqliteDatabase:
         self._readers: deque[Connection] = deque()
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix=THREAD_NAME)
         self._writer = CombiningWriter(self._writing, self.threads, self.url)
+        wait_for(self._writer)
 
     def _open(self) -> None:
         if sqlite3.sqlite_version_info < (3, 35):
