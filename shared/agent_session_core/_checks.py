@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from agent_session_core._json import encode
@@ -25,6 +25,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 def shown(value: object) -> str:
     """``value`` as an error message shows it: shortened, one line, printable."""
+    if isinstance(value, date):
+        return value.isoformat()
     try:
         text = ascii(value[:61]) if isinstance(value, str) else reprlib.repr(value)  # neither writes out the whole
     except ValueError:  # an integer of thousands of digits

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from itertools import chain, islice
+from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -411,8 +412,8 @@ class SessionStore:
         """Store the sessions of an export, into this store's tenant and user, whatever the lines say.
 
         Args:
-            lines: JSON lines as :meth:`export` writes them, or entries read from another file by
-                :mod:`agent_session_core.exchange`.
+            lines: JSON lines as :meth:`export` writes them, or entries that
+                :func:`agent_session_core.exchange.read_file` reads from a file.
 
         Returns:
             What was stored, what was there already, and what could not be read, with the line and the reason. The
@@ -554,12 +555,15 @@ class SessionStore:
 
 
 def _entries(lines: Iterable[Any]) -> Iterator[Entry | Problem]:
-    if isinstance(lines, str | bytes):
-        raise InvalidInput("lines: expected lines, got one string; give an open file, or text.splitlines()")
+    remedy = "give load(exchange.read_file(path)), an open file of JSON lines, or text.splitlines()"
+    if isinstance(lines, str | bytes | PathLike) or not isinstance(lines, Iterable):
+        raise InvalidInput(f"lines: expected lines, got {type(lines).__name__} {_checks.shown(lines)}; {remedy}")
     given = iter(lines)
     first = next(given, None)
     if first is None:
         return iter(())
+    if isinstance(first, str) and first.lstrip("\ufeff \t\r\n").startswith("["):
+        raise InvalidInput(f"lines: these begin with a JSON array, as a ChatGPT data export does; {remedy}")
     together = chain([first], given)
     return parse(together) if isinstance(first, str) else together
 

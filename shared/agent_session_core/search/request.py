@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -121,9 +121,13 @@ class SearchRequest:
 def _roles(roles: Any) -> tuple[Role, ...] | None:
     if roles is None:
         return None
-    if isinstance(roles, str) or not all(role in ROLES for role in roles):
-        raise InvalidInput(f"roles: {shown(roles)} is no list of roles; use some of {', '.join(ROLES)}")
-    return tuple(roles)
+    if isinstance(roles, str) or not isinstance(roles, Iterable):
+        raise InvalidInput(f"roles: {shown(roles)} is no list of roles; write [{shown(roles)}]")
+    chosen = tuple(roles)
+    for role in chosen:
+        if role not in ROLES:
+            raise InvalidInput(f"roles: {shown(role)} is no role; use some of {', '.join(ROLES)}")
+    return chosen
 
 
 def _filter(metadata: Any) -> Filter | None:
