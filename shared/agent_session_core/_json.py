@@ -58,6 +58,18 @@ def decode(text: str) -> Any:
         ) from error
 
 
+def decode_object(text: str) -> dict[str, Any]:
+    """The mapping of a stored ``text``.
+
+    Raises:
+        CorruptRecord: when it is not the JSON of a mapping.
+    """
+    value = decode(text)
+    if not isinstance(value, dict):
+        raise CorruptRecord(f"stored JSON {len(text)} characters long is no object; restore it from a backup")
+    return value
+
+
 def canonical(text: str) -> str:
     """The stored ``text`` with its keys in order: equal for values that differ in nothing else."""
     return json.dumps(decode(text), sort_keys=True)

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import uuid_utils
 
 from agent_session_core import _checks
-from agent_session_core._json import canonical, decode, encode
+from agent_session_core._json import canonical, decode, decode_object, encode
 from agent_session_core.errors import CorruptRecord, InvalidInput
 from agent_session_core.models import (
+    ROLES,
     AudioPart,
     DataPart,
     FilePart,
@@ -166,6 +167,8 @@ def from_row(row: Sequence[Any]) -> Message:
     seq, run, id_, role, name, call, author, at, offset, text, payload, metadata, origin, origin_data = row
     usage = None
     try:
+        if role not in ROLES or type(text) is not str:
+            raise TypeError(f"its role is {_checks.shown(role)}, its text {_checks.shown(text)}")
         parts: tuple[Part, ...] = _text_part(text) if text else ()
         if payload is None and metadata is None and origin is None:
             created_at = from_microseconds(at, offset)
@@ -197,7 +200,7 @@ def from_row(row: Sequence[Any]) -> Message:
             author,
             from_microseconds(at, offset),
             usage,
-            {} if metadata is None else decode(metadata),
+            {} if metadata is None else decode_object(metadata),
             None if origin is None else _origin(origin, decode(origin_data)),
             seq,
             run,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from sqlalchemy import URL, Connection, Engine
 
 from agent_session_core import _checks
-from agent_session_core.content import from_microseconds, new_id, now, to_microseconds
+from agent_session_core.content import new_id, now, to_microseconds
 from agent_session_core.cursors import from_cursor, to_cursor
 from agent_session_core.errors import IndexUnavailable, InvalidInput, SessionNotFound
 from agent_session_core.exchange import Entry, Problem, dump, parse
@@ -496,7 +496,7 @@ class SessionStore:
                 f"session_id: {_checks.shown(name)} is not found; check the id, or choose another for a new session"
             )
         key = Key(row.id, scope.tenant, row.user_id, name)
-        return Session(self._database, key, from_microseconds(row.created_at), self._confirmed)
+        return Session(self._database, key, row.made_at(), self._confirmed)
 
     def _listing(
         self,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import sqlite
 
-from agent_session_core._json import decode
+from agent_session_core._checks import shown
+from agent_session_core._json import decode_object
 from agent_session_core.content import from_microseconds
+from agent_session_core.errors import CorruptRecord
 from agent_session_core.filters import And, Compare
 from agent_session_core.models import SessionRecord
 from agent_session_core.sql.filters import holds_text, sqlite_condition
@@ -35,13 +38,37 @@ class SessionRow(NamedTuple):
     updated_at: int
 
     def record(self) -> SessionRecord:
-        """What callers see of it."""
+        """What callers see of it.
+
+        Raises:
+            CorruptRecord: when the row was not written by this package.
+        """
+        try:
+            return self._record()
+        except (CorruptRecord, TypeError, OverflowError) as error:
+            raise self._corrupt(error) from error
+
+    def made_at(self) -> datetime:
+        """When it was made, UTC.
+
+        Raises:
+            CorruptRecord: when the row was not written by this package.
+        """
+        try:
+            return from_microseconds(self.created_at)
+        except (TypeError, OverflowError) as error:
+            raise self._corrupt(error) from error
+
+    def _corrupt(self, error: Exception) -> CorruptRecord:
+        return CorruptRecord(f"session {shown(self.session_id)} cannot be read ({error}); restore it from a backup")
+
+    def _record(self) -> SessionRecord:
         return SessionRecord(
             id=self.session_id,
             user_id=self.user_id,
             agent_id=self.agent_id,
             title=self.title,
-            metadata={} if self.metadata is None else decode(self.metadata),
+            metadata={} if self.metadata is None else decode_object(self.metadata),
             status=self.status,  # type: ignore[arg-type]  # written by this package alone
             run=self.run,
             revision=self.revision,
