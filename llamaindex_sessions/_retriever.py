@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from llama_index.core.base.base_retriever import BaseRetriever
@@ -134,7 +135,7 @@ def _node(hit: SearchHit, degraded: str | None) -> TextNode:
         "duplicates": hit.duplicates,
         "highlights": list(hit.highlights),
         "neighbours": [f"{other.role}: {other.text}" for other in hit.neighbours],
-        "explanation": dict(hit.explanation) if hit.explanation is not None else None,
+        "explanation": asdict(hit.explanation) if hit.explanation is not None else None,
         "degraded": degraded,
     }
     metadata |= {key: value for key, value in more.items() if value}

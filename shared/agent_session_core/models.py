@@ -17,6 +17,7 @@ __all__ = [
     "AudioPart",
     "DataPart",
     "ErasureReceipt",
+    "Explanation",
     "FilePart",
     "ImagePart",
     "IndexReport",
@@ -255,6 +256,50 @@ class Page(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why a message was found: the parts of its score, which add up to it. As text, one line for people.
+
+    Attributes:
+        score: the score that is shown, 0-1: the sum of ``words``, ``meaning``, ``name``, ``session`` and ``recency``.
+        words: what each word of the question that was found contributes.
+        nearby: those of the words that stand not in the message itself but in the two before it or in its date.
+        meaning: for being nearer to the question than an average message of the scope.
+        name: for being said by somebody whom the question names.
+        session: for standing in a session whose best message has a good score.
+        recency: for being new, where asked for.
+        word_rank: its rank by words alone among all messages of the scope, from 1; None where no word was found.
+        meaning_rank: its rank by meaning alone; None where meaning was not searched, or it has no vector.
+        order: what the hits of one answer are ordered by: as the score, with the words' part measured by the best
+            message's in place of the most that could be earned.
+    """
+
+    score: float
+    words: Mapping[str, float]
+    nearby: tuple[str, ...]
+    meaning: float
+    name: float
+    session: float
+    recency: float
+    word_rank: int | None
+    meaning_rank: int | None
+    order: float
+
+    def __str__(self) -> str:
+        parts = [
+            f"{value:.2f} {word!r}{' (nearby)' if word in self.nearby else ''}"
+            for word, value in self.words.items()
+            if value >= 0.005  # a word that most messages have tells nothing
+        ]
+        for part in ("meaning", "name", "session", "recency"):
+            value = getattr(self, part)
+            if value >= 0.005:
+                parts.append(f"{value:.2f} {part}")
+        ranks = ((self.word_rank, "by words"), (self.meaning_rank, "by meaning"))
+        places = ", ".join(f"number {rank} {how}" for rank, how in ranks if rank is not None)
+        return f"{self.score:.2f} = {' + '.join(parts) or 'nothing'} ({places or 'in no list'})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchHit:
     """A message that a search found.
 
@@ -266,7 +311,7 @@ class SearchHit:
         neighbours: the messages around it, oldest first and without itself, where asked for.
         highlights: pieces of the text with the words that were asked for.
         duplicates: how many further messages with the same text this hit stands for.
-        explanation: the parts of the score, where asked for.
+        explanation: why it was found, where asked for.
     """
 
     message: Message
@@ -276,7 +321,7 @@ class SearchHit:
     highlights: tuple[str, ...] = ()
     neighbours: tuple[Message, ...] = ()
     duplicates: int = 0
-    explanation: Mapping[str, Any] | None = None
+    explanation: Explanation | None = None
 
 
 class SearchResults(Sequence[SearchHit]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
@@ -117,19 +118,52 @@ def test_recency(store: SessionStore) -> None:
 
 
 def test_explanations_add_up(trips: SessionStore) -> None:
-    """The parts of an explanation add up to the total by which hits are ordered; the words are the question's."""
-    results = trips.search("What did Ben say about the cancelled flight?", explain=True)
+    """The parts of an explanation add up to the score that is shown; the words are the question's."""
+    results = trips.search("What did Ben say about the cancelled flight?", explain=True, recency=0.2)
     assert results[0].message.text == "My flight to Lisbon was cancelled."
-    reason = results[0].explanation
-    assert reason is not None
-    assert set(reason["words"]) == {"cancelled", "flight"}
-    assert reason["name"] == pytest.approx(0.3)
-    parts = sum(reason[part] for part in ("word_score", "meaning", "name", "session", "recency"))
-    assert parts == pytest.approx(reason["total"], abs=1e-3)
-    assert reason["word_rank"] == 1
-    totals = [hit.explanation["total"] for hit in results if hit.explanation is not None]
-    assert totals == sorted(totals, reverse=True)
+    for hit in results:
+        reason = hit.explanation
+        assert reason is not None
+        parts = sum(reason.words.values()) + reason.meaning + reason.name + reason.session + reason.recency
+        assert parts == pytest.approx(reason.score, abs=1e-5)
+        assert reason.score == pytest.approx(hit.score)
+    best = results[0].explanation
+    assert best is not None
+    assert set(best.words) == {"cancelled", "flight"}
+    assert best.nearby == ()
+    assert best.name > 0
+    assert (best.word_rank, best.meaning_rank) == (1, 1)
+    orders = [hit.explanation.order for hit in results if hit.explanation is not None]
+    assert orders == sorted(orders, reverse=True)
     assert all(hit.explanation is None for hit in trips.search("flight"))
+
+
+def test_an_explanation_is_one_line_for_people(trips: SessionStore) -> None:
+    """As text it names what was found with its worth, what stands nearby only, and the ranks."""
+    trips.session("garden", user_id="ana").append([Message.user(f"Bed {number} wants water") for number in range(40)])
+    results = trips.search("a stop on the way to Lisbon?", user_id="ana", explain=True)
+    found = {hit.message.text.split()[0]: str(hit.explanation) for hit in results}
+    part = r"0\.\d\d "
+    assert re.fullmatch(
+        rf"{part}= {part}'stop' \+ {part}'lisbon' \(nearby\) \+ {part}meaning \+ {part}session "
+        r"\(number \d by words, number \d by meaning\)",
+        found["I"],
+    )
+    by_words = trips.search("flights", mode="keyword", user_id="ana", explain=True)[0].explanation
+    by_meaning = trips.search("flights", mode="semantic", user_id="ana", explain=True)[0].explanation
+    assert by_words is not None
+    assert by_meaning is not None
+    assert (by_words.meaning, by_words.meaning_rank) == (0, None)
+    assert (by_meaning.words, by_meaning.word_rank) == ({}, None)
+
+
+def test_words_with_one_stem_share_what_it_earned(trips: SessionStore) -> None:
+    """A question that has a word in two forms counts it twice, and its explanation still adds up."""
+    hit = trips.search("flight flights", explain=True, mode="keyword", limit=1)[0]
+    assert hit.explanation is not None
+    first, second = hit.explanation.words.values()
+    assert first == second
+    assert first + second + hit.explanation.session == pytest.approx(hit.score, abs=1e-5)
 
 
 @pytest.mark.parametrize(

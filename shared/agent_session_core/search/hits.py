@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from agent_session_core.models import Explanation
 from agent_session_core.search.scoring import best_row, word_parts
 from agent_session_core.search.statements import END
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from agent_session_core.search.query import Question
     from agent_session_core.search.ranking import Scored
@@ -48,32 +52,34 @@ def highlights(texts: Sequence[str], question: Question, words: Words) -> list[t
     ]
 
 
-def explanation(scope: Scope, scored: Scored, words: WordScores, question: Question, place: int) -> dict[str, Any]:
-    """How a message came by its place.
-
-    ``words`` (each found word and its share of BM25), ``word_score``, ``meaning``, ``name``, ``session`` and
-    ``recency`` (the parts whose sum is ``total``, by which hits are ordered), ``near`` (how much nearer than the
-    average message), ``word_rank`` and ``meaning_rank`` (from 1; None where it is not in that list), and ``score``.
-    """
-    fused = scored.fused
-    parts = word_parts(scope, question.stems, best_row(scope, words, place))
-    by_word: dict[str, float] = {}
-    for word, stem in zip(question.words, question.stems, strict=True):
-        if parts.get(stem, 0) > 0:
-            by_word[word] = round(parts[stem], 4)
-    return {
-        "words": by_word,
-        "word_score": _rounded(fused.words[place]),
-        "meaning": _rounded(fused.meaning[place]),
-        "name": _rounded(fused.named[place]),
-        "session": _rounded(fused.session[place]),
-        "recency": _rounded(scored.recency[place]),
-        "total": _rounded(scored.order[place]),
-        "near": _rounded(scored.near[place]),
-        "word_rank": _rank(fused.words, place),
-        "meaning_rank": _rank(scored.near, place) if scope.message("meant")[place] and scored.near.any() else None,
-        "score": _rounded(scored.shown[place]),
+def explanation(
+    scope: Scope, scored: Scored, words: WordScores, question: Question, place: int, text: str
+) -> Explanation:
+    """How the message at a place, with this text, came by its score."""
+    full = scored.full
+    absolute = scored.absolute
+    found = words.messages[place] > 0
+    earned = word_parts(scope, question.stems, best_row(scope, words, place)) if found else {}
+    asked = Counter(question.stems)
+    by_word = {
+        word: earned[stem] / asked[stem] / (words.most or 1.0) / full  # words with one stem share what it earned
+        for word, stem in zip(question.words, question.stems, strict=True)
+        if stem in earned
     }
+    said = set(scope.words.stems([text])[0])
+    stem_of = dict(zip(question.words, question.stems, strict=True))
+    return Explanation(
+        score=float(scored.shown[place]),
+        words=by_word,
+        nearby=tuple(word for word in by_word if stem_of[word] not in said),
+        meaning=float(absolute.meaning[place]) / full,
+        name=float(absolute.named[place]) / full,
+        session=float(absolute.session[place]) / full,
+        recency=float(scored.recency[place]) / full,
+        word_rank=_rank(words.messages, place) if found else None,
+        meaning_rank=_rank(scored.near, place) if scored.near.any() and scope.message("meant")[place] else None,
+        order=float(scored.order[place]) / full,
+    )
 
 
 def _highlighted(text: str, question: Question, holding: set[str]) -> tuple[str, ...]:
@@ -113,9 +119,5 @@ def _widened(text: str, start: int, end: int) -> str:
     return text[first:last].strip()
 
 
-def _rank(values: Any, place: int) -> int | None:
-    return int(np.count_nonzero(values > values[place])) + 1 if values[place] != 0 else None
-
-
-def _rounded(value: Any) -> float:
-    return round(float(value), 4)
+def _rank(values: NDArray[np.float32], place: int) -> int:
+    return int(np.count_nonzero(values > values[place])) + 1

@@ -32,20 +32,22 @@ class Scored:
     """What every message of a scope earned, before any filter.
 
     Attributes:
-        fused: the parts by which messages are ordered; the words' part relative to the best message's.
+        absolute: the parts of the score that is shown; the words' part is relative to the most that could be earned.
         recency: what is added for being new.
-        order: by which messages are ordered: the sum of all parts.
-        shown: the score that is shown, 0-1; the words' part in it is relative to the most that could be earned.
+        order: by which messages are ordered: the sum of all parts, the words' part relative to the best message's.
+        shown: the score that is shown, 0-1: the sum of ``absolute`` and ``recency``, divided by ``full``.
         found: whether a message is found at all, by a word or by having a vector.
         near: how near each message is to the question, -1 to 1.
+        full: the largest sum that can be reached.
     """
 
-    fused: Fused
+    absolute: Fused
     recency: NDArray[np.float32]
     order: NDArray[np.float32]
     shown: NDArray[np.float32]
     found: NDArray[np.bool_]
     near: NDArray[np.float32]
+    full: float
 
 
 def score(
@@ -74,8 +76,9 @@ def score(
     found = words.messages > 0
     if mode != "keyword":
         found |= scope.message("meant")
-    shown = (absolute.total + new) / np.float32(largest(mode) + recency)
-    return Scored(fused, new, fused.total + new, shown, found, near)
+    full = largest(mode) + recency
+    shown = (absolute.total + new) / np.float32(full)
+    return Scored(absolute, new, fused.total + new, shown, found, near, full)
 
 
 @dataclass(frozen=True, slots=True)

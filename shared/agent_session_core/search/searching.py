@@ -68,7 +68,9 @@ def search(
             highlights=pieces,
             neighbours=tuple(_neighbours(conn, request, scope, found, message)),
             duplicates=found.duplicates,
-            explanation=explanation(scope, scored, words, question, found.place) if request.explain else None,
+            explanation=explanation(scope, scored, words, question, found.place, message.text)
+            if request.explain
+            else None,
         )
         for (found, title, message), pieces in zip(read, marked, strict=True)
     ]
