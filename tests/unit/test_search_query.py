@@ -43,6 +43,18 @@ def test_who_is_named(asked: str, named: set[int]) -> None:
     assert read_question(asked, known, WORDS).named == named
 
 
+def test_tools_are_not_named() -> None:
+    """A word of a question that is also a tool's name is looked for, until a person goes by that name."""
+    known = Speakers(WORDS)
+    known.number("book_table", tool=True)
+    known.number("Book", tool=True)
+    question = read_question("Which book did I like?", known, WORDS)
+    assert question.words == ("book", "like")
+    assert question.named == frozenset()
+    known.number("Book")
+    assert read_question("Which book did I like?", known, WORDS).named == {1}
+
+
 def test_something_is_always_looked_for() -> None:
     """A question of small words or names alone is looked for as it is."""
     assert read_question("Who are you?", speakers(), WORDS).words == ("who", "are", "you")

@@ -49,19 +49,30 @@ class Question:
 
 
 class Speakers:
-    """Everybody who speaks in a scope, each with a number, found by the words of their names."""
+    """Everybody who speaks in a scope, each with a number, found by the words of their names.
+
+    Tools have numbers too, and are never named by a question: their names are words like any others ("book", "search").
+    """
 
     def __init__(self, words: Words) -> None:
         self._words = words
         self.names: list[str] = []
         self._numbers: dict[str, int] = {}
         self._by_first: dict[str, list[tuple[list[str], int]]] = {}
+        self._nameable: set[int] = set()
         self._lock = threading.Lock()
 
-    def number(self, speaker: str) -> int:
-        """The speaker's number, given at the first time."""
+    def number(self, speaker: str, *, tool: bool = False) -> int:
+        """The speaker's number, given at the first time; ``tool`` for one that no question names."""
         found = self._numbers.get(speaker)
-        return self._add(speaker) if found is None else found
+        number = self._add(speaker) if found is None else found
+        if not tool and number not in self._nameable:
+            self._make_nameable(number)
+        return number
+
+    def is_tool(self, number: int) -> bool:
+        """Whether no question names this speaker."""
+        return number not in self._nameable
 
     def find(self, speaker: str) -> int | None:
         """The speaker's number, None for somebody who never spoke here."""
@@ -87,14 +98,18 @@ class Speakers:
         return frozenset(numbers), frozenset(spoken)
 
     def _add(self, speaker: str) -> int:
-        name = self._words.split(speaker)
         with self._lock:
             number = self._numbers.setdefault(speaker, len(self.names))
             if number == len(self.names):
                 self.names.append(speaker)
-                if name:
-                    self._by_first.setdefault(name[0], []).append((name, number))
         return number
+
+    def _make_nameable(self, number: int) -> None:
+        name = self._words.split(self.names[number])
+        with self._lock:
+            if number not in self._nameable and name:
+                self._by_first.setdefault(name[0], []).append((name, number))
+            self._nameable.add(number)
 
 
 def read_question(text: str, speakers: Speakers, words: Words) -> Question:

@@ -172,7 +172,7 @@ def _append(arrays: Arrays, speakers: Speakers, rows: Sequence[IndexRow], of: Se
         vectors = np.zeros((len(rows), dimensions), dtype=np.float32)
         vectors[meant] = known
     said_by = list(zip(roles, names, authors, strict=True))
-    speaker = {who: speakers.number(speaker_of(ROLES[who[0]], who[1], who[2])) for who in dict.fromkeys(said_by)}
+    speaker = {who: _speaker(speakers, *who) for who in dict.fromkeys(said_by)}
     author = {name: NOBODY if name is None else speakers.number(name) for name in dict.fromkeys(authors)}
     arrays.messages.append(
         {
@@ -199,10 +199,15 @@ def _append(arrays: Arrays, speakers: Speakers, rows: Sequence[IndexRow], of: Se
     return known
 
 
+def _speaker(speakers: Speakers, role: int, name: str | None, author: str | None) -> int:
+    is_tool = ROLES[role] == "tool" and author is None
+    return speakers.number(speaker_of(ROLES[role], name, author), tool=is_tool)
+
+
 def _renumbered(numbers: NDArray[Any], old: Speakers, new: Speakers) -> NDArray[np.int32]:
     """The numbers of the same speakers among others, who are made known where they are not."""
     mapping = np.full(len(old.names) + 1, NOBODY, dtype=np.int32)  # the last stands for NOBODY, which is -1
     for number in np.unique(numbers[numbers != NOBODY]):
-        mapping[number] = new.number(old.names[number])
+        mapping[number] = new.number(old.names[number], tool=old.is_tool(number))
     renumbered: NDArray[np.int32] = mapping[numbers]
     return renumbered
