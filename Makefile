@@ -1,4 +1,4 @@
-# `make` lists what one can do. `make demo` and `make test` need nothing but Python 3.10 or newer.
+# `make` lists what one can do. `make demo` and `make test` need Python 3.10 or newer, and the network the first time.
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,8 +12,14 @@ READY := $(VENV)/.ready
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# What the user writes reaches the program as it is: neither make nor the shell reads it. ($(value) has it unexpanded.)
+unexport TRANSCRIPT ASK DB
+demo: export DEMO_TRANSCRIPT = $(value TRANSCRIPT)
+demo: export DEMO_ASK = $(value ASK)
+demo: export DEMO_DB = $(value DB)
 demo: $(READY) ## watch one memory serve LangChain and LlamaIndex (TRANSCRIPT=file, ASK=question, DB=path)
-	@$(BIN)/python -m demo $(if $(TRANSCRIPT),--transcript "$(TRANSCRIPT)") $(if $(ASK),--ask "$(ASK)") $(if $(DB),--db "$(DB)")
+	@$(BIN)/python -m demo $${DEMO_TRANSCRIPT:+"--transcript=$$DEMO_TRANSCRIPT"} $${DEMO_ASK:+"--ask=$$DEMO_ASK"} \
+		$${DEMO_DB:+"--db=$$DEMO_DB"}
 
 test: $(READY) ## run every test (ARGS="-k words" for some; with CI=true also coverage, and no service may be missing)
 ifeq ($(CI),true)
@@ -49,7 +55,7 @@ clean: ## remove what the other targets made, the virtual environment too
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "Python 3.10 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
-	@echo "Setting up $(VENV): this happens once and takes a few minutes."
+	@echo "Installing into $(VENV) ... (once; it needs the network and takes a few minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]" --constraint constraints.txt
 	@touch $@

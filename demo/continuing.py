@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -13,6 +13,7 @@ from llama_index.core.memory import Memory
 from llama_index.core.tools import FunctionTool
 
 from agent_session_core import SessionStore
+from demo.questions import quoted
 from llamaindex_sessions import AsyncSessionChatStore, SessionRetriever
 
 TOOL = "search_past_sessions"
@@ -27,8 +28,9 @@ async def carry_on(store: SessionStore, session_id: str, question: str, not_in: 
 
     async def search_past_sessions(query: str) -> str:
         """Find what was said in earlier sessions, best match first."""
-        found = await retriever.aretrieve(query)
-        lines = (f"In {_quoted(hit.metadata['session_title'])}: {hit.node.get_content()}" for hit in found)
+        answers = await retriever.aretrieve(query, roles=["assistant"])  # rather than what was asked then
+        found = answers or await retriever.aretrieve(query)
+        lines = (f"In {quoted(_title(hit.metadata))}: {hit.node.get_content()}" for hit in found)
         return "\n".join(lines) or "Nothing was found in earlier sessions."
 
     agent = FunctionAgent(
@@ -52,5 +54,5 @@ def _reply(messages: Sequence[ChatMessage], **_: Any) -> ChatMessage:
     return ChatMessage(role=MessageRole.ASSISTANT, content=f"I looked it up. {best}")
 
 
-def _quoted(title: str) -> str:
-    return f"\N{LEFT DOUBLE QUOTATION MARK}{title}\N{RIGHT DOUBLE QUOTATION MARK}"
+def _title(metadata: Mapping[str, Any]) -> str:
+    return str(metadata["session_title"] or metadata["session_id"])

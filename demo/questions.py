@@ -19,13 +19,13 @@ def continuing_question(arrivals: Sequence[Arrival], latest: Arrival, *, bundled
     if bundled:
         return "Where do Tom and I sit on the plane, and what is our booking reference?"
     others = _others(arrivals, latest)
-    return f"What did we say about {_topic(others[0])}?"
+    return f"What did we decide about {quoted(others[0].title)}?"
 
 
 def questions_about(arrivals: Sequence[Arrival], latest: Arrival) -> list[str]:
     """Up to three questions about somebody's own sessions, made of their titles."""
     others = _others(arrivals, latest)
-    return [f"What was it about {_topic(arrival)}?" for arrival in others[1:4] or others]
+    return [f"What was said about {quoted(arrival.title)}?" for arrival in others[1:4] or others]
 
 
 def _others(arrivals: Sequence[Arrival], latest: Arrival) -> list[Arrival]:
@@ -34,5 +34,7 @@ def _others(arrivals: Sequence[Arrival], latest: Arrival) -> list[Arrival]:
     return sorted(others, key=lambda arrival: -arrival.messages) or [latest]
 
 
-def _topic(arrival: Arrival) -> str:
-    return arrival.title[:80].rstrip(" .?!")
+def quoted(title: str) -> str:
+    """A title in quotation marks, shortened, so that it can stand in any sentence."""
+    short = title if len(title) <= 80 else title[:79].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
+    return f"\N{LEFT DOUBLE QUOTATION MARK}{short}\N{RIGHT DOUBLE QUOTATION MARK}"

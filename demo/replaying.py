@@ -33,6 +33,7 @@ class Arrival:
     Attributes:
         messages: how many messages the session has; 0 where it could not be kept.
         through_chain: whether the chain lived through it, or it was stored directly.
+        fresh: whether it came in just now, or was in the database before.
     """
 
     session_id: str
@@ -42,6 +43,7 @@ class Arrival:
     messages: int
     tool_calls: int
     through_chain: bool
+    fresh: bool
 
 
 def let_in(
@@ -53,20 +55,20 @@ def let_in(
     mine = store.for_user(user_id)
     date = record.created_at.strftime("%Y-%m-%d")
     chained = sum(arrival.messages for arrival in before if arrival.through_chain) < THROUGH_CHAIN
-    kept = 0
+    kept, fresh = 0, True
     try:
         session = mine.session(record.id, title=record.title, agent_id=record.agent_id, metadata={"date": date})
-        if session.count() == 0:
-            if chained:
-                _replay(mine, record.id, messages, lambda error: report(f"session {record.id!r:.60}: {error}"))
-            else:
-                session.append([replace(message, seq=None, run=None) for message in messages])
+        fresh = session.count() == 0
+        if fresh and chained:
+            _replay(mine, record.id, messages, lambda error: report(f"session {record.id!r:.60}: {error}"))
+        elif fresh:
+            session.append([replace(message, seq=None, run=None) for message in messages])
         kept = session.count()
     except SessionError as error:
         report(f"session {record.id!r:.60}: {error}")
     calls = sum(isinstance(part, ToolCallPart) for message in messages for part in message.parts)
     title = record.title or next((message.text for message in messages if message.text), record.id)
-    return Arrival(record.id, user_id, " ".join(title.split()), date, kept, calls if kept else 0, chained)
+    return Arrival(record.id, user_id, " ".join(title.split()), date, kept, calls if kept else 0, chained, fresh)
 
 
 def _replay(

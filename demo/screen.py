@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 from langchain_core.documents import Document
 from rich.console import Console, RenderableType
 from rich.padding import Padding
-from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
 from agent_session_core import Message, ToolCallPart
+from demo.questions import quoted
 from demo.replaying import THROUGH_CHAIN, Arrival
 
 WIDTH = 100
@@ -22,21 +24,29 @@ SHOWN = 10
 class Screen:
     """A person's terminal, or a file."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, kept: Path | None) -> None:
+        """``kept`` is the database that stays, where one does."""
         console = Console()
         width = min(console.width, WIDTH) if console.is_terminal else WIDTH
         self._console = Console(highlight=False, width=width)
+        self._kept = kept
 
-    def opening(self, name: str, *, bundled: bool) -> None:
-        """What there is to be seen."""
-        whose = "six conversations of a Nora who plans things, over three weeks" if bundled else f"your file {name}"
-        self._console.print()
-        self._console.print(Text("One memory for LangChain and LlamaIndex", style="bold"))
+    def opening(self, name: str | None, *, added: bool) -> None:
+        """What there is to be seen: of the file ``name``, or of Nora."""
+        whose = (
+            "six conversations of a Nora who plans things, over three weeks" if name is None else f"your file {name}"
+        )
+        self._gap()
+        self._print(Text("One memory for LangChain and LlamaIndex", style="bold"))
         self._say(f"The transcript: {whose}. Models are scripted, frameworks are real, nothing leaves this machine.")
+        if added:
+            self._say(
+                f"{self._kept} has sessions in it: they stay, and those of the transcript are added where missing."
+            )
 
-    def working(self) -> Status:
-        """A sign of life while the conversations come in."""
-        return self._console.status("The conversations come in ...")
+    def working(self) -> AbstractContextManager[object]:
+        """A sign of life while the conversations come in; none in a file."""
+        return self._console.status("The conversations come in ...") if self._console.is_terminal else nullcontext()
 
     def arrived(self, arrivals: Sequence[Arrival], problems: Sequence[str], *, seconds: float) -> None:
         """The sessions that came in, and what could not be read."""
@@ -49,32 +59,41 @@ class Screen:
         self._show(table)
         if len(arrivals) > SHOWN:
             self._say(f"... and {len(arrivals) - SHOWN:,} more.")
-        total = sum(arrival.messages for arrival in arrivals)
-        self._say(
-            f"{total:,} messages in {seconds:.1f} s. Each was safe on disk before the chain went on, and can be found."
-        )
-        if direct := sum(arrival.messages for arrival in arrivals if not arrival.through_chain):
+        fresh = [arrival for arrival in arrivals if arrival.fresh]
+        if fresh:
+            total = sum(arrival.messages for arrival in fresh)
+            self._say(
+                f"{total:,} messages in {seconds:.1f} s. Each was safe on disk before the chain went on, and can be "
+                "found."
+            )
+        if direct := sum(arrival.messages for arrival in fresh if not arrival.through_chain):
             self._say(
                 f"{direct:,} of them, all after the first {THROUGH_CHAIN}, were stored without the chain: quicker."
             )
+        if before := len(arrivals) - len(fresh):
+            self._say(
+                f"{_of(before, len(arrivals))} in the database before, from an earlier run: left as found, not "
+                "written again."
+            )
         if problems:
-            self._say(f"{len(problems):,} could not be read or kept; the rest came in:", style="yellow")
+            flaws = "1 flaw" if len(problems) == 1 else f"{len(problems):,} flaws"
+            self._say(f"The file has {flaws}; everything else came in:", style="yellow")
             for problem in problems[:SHOWN]:
                 self._show(Text(f"- {problem}", style="yellow"))
             if len(problems) > SHOWN:
                 self._say(f"... and {len(problems) - SHOWN:,} more.", style="yellow")
 
     def nothing(self) -> None:
-        """The file held no message."""
-        self._say("There is no message in this file. A JSON-lines export or a ChatGPT conversations.json is needed.")
+        """Not one message could be kept."""
+        self._say("So there is nothing to go on with.")
 
-    def continued(self, title: str, before: int, new: Sequence[Message]) -> None:
+    def continued(self, arrival: Arrival, before: int, new: Sequence[Message]) -> None:
         """What the agent added to a session of ``before`` messages."""
+        whose = "that LangChain wrote" if arrival.fresh and arrival.through_chain else "that were there"
         self._heading(
             "2",
             "LlamaIndex carries on",
-            f"An agent takes over \N{LEFT DOUBLE QUOTATION MARK}{_cut(title, 50)}\N{RIGHT DOUBLE QUOTATION MARK} "
-            f"and its memory holds the {before} messages that LangChain wrote.",
+            f"An agent takes over {quoted(arrival.title)} and its memory holds the {before} messages {whose}.",
         )
         table = Table.grid(padding=(0, 2))
         for message in new:
@@ -82,13 +101,17 @@ class Screen:
         self._show(table)
         self._say(f"The session now has {before + len(new)} messages. Either framework reads them all.")
 
-    def questions(self) -> None:
+    def questions(self, *, alone: bool, of_titles: bool) -> None:
         """What comes next."""
+        where = "this session" if alone else "the other sessions"
         self._heading(
             "3",
             "Questions about the past",
-            "A retriever looks through the other sessions, by words and by meaning, and shows the three best.",
+            f"A retriever looks through {where}, by words and by meaning, and shows the three best messages.",
         )
+        if of_titles:
+            self._say('The questions are made of your titles. Put your own: make demo ASK="..." TRANSCRIPT=...')
+            self._gap()
 
     def found(self, question: str, documents: Sequence[Document], *, seconds: float) -> None:
         """The messages that answer a question."""
@@ -103,33 +126,46 @@ class Screen:
                 _cut(document.page_content, 140),
             )
         self._show(table if documents else Text("Nothing was found."))
-        self._console.print()
+        self._gap()
 
-    def closing(self, strangers: int, *, kept: str | None) -> None:
+    def closing(self, user_id: str, *, strangers: int) -> None:
         """What else is true, and where to go from here."""
         self._say(f"Asked in the name of another user, the first of these questions finds {strangers} messages.")
-        if kept is not None:
-            self._say(f"All of it is kept in {kept}, an ordinary SQLite file.")
-        self._console.print()
-        self._console.print(Text("Now yours", style="bold"))
+        if self._kept is not None:
+            self._say(f"All of it is kept in {self._kept}, an ordinary SQLite file. In Python:")
+            self._say(f'SessionStore.open("sqlite:///{self._kept}").for_user({user_id!r}).search("...")', style="cyan")
+        self._gap()
+        self._print(Text("Now yours", style="bold"))
         table = Table.grid(padding=(0, 2))
         table.add_row("make demo TRANSCRIPT=conversations.json", "the same with your ChatGPT data export")
-        table.add_row('make demo ASK="When do we fly?"', "a question of your own")
-        table.add_row("make demo DB=memory.db", "keep the database")
-        table.add_row("README.md, docs/guide.md", "three lines to put it under your own chain or agent")
+        table.add_row('make demo ASK="What is our booking reference?"', "a question of your own")
+        table.add_row("make demo DB=memory.db", "keep the database, and go on with it")
+        table.add_row("README.md, docs/guide.md", "put it under your own chain or agent")
         self._show(table)
 
     def _heading(self, number: str, title: str, line: str) -> None:
-        self._console.print()
-        self._console.print(Text.assemble((f"{number}  ", "bold cyan"), (title, "bold")))
+        self._gap()
+        self._print(Text.assemble((f"{number}  ", "bold cyan"), (title, "bold")))
         self._say(line)
-        self._console.print()
+        self._gap()
 
     def _say(self, line: str, style: str = "") -> None:
         self._show(Text(line, style=style))
 
     def _show(self, what: RenderableType) -> None:
-        self._console.print(Padding(what, (0, 0, 0, 3), expand=False))
+        self._print(Padding(what, (0, 0, 0, 3), expand=False))
+
+    def _gap(self) -> None:
+        self._print(Text())
+
+    def _print(self, what: RenderableType) -> None:
+        if self._console.is_terminal:
+            self._console.print(what)
+            return
+        with self._console.capture() as captured:
+            self._console.print(what)
+        for line in captured.get().splitlines():
+            print(line.rstrip())  # a file needs no columns of spaces
 
 
 def _table(*columns: str) -> Table:
@@ -137,6 +173,12 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, justify="right" if column in ("Messages", "Tool calls") else "left")
     return table
+
+
+def _of(some: int, all_: int) -> str:
+    if some == all_:
+        return "All of them were"
+    return f"{some:,} of the {all_:,} sessions {'was' if some == 1 else 'were'}"
 
 
 def _told(message: Message) -> str:

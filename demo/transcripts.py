@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
-from agent_session_core import Message
+from agent_session_core import InvalidInput, Message
 from agent_session_core.exchange import MessageEntry, Problem, SessionEntry, read_file
 from agent_session_core.models import SessionRecord
 
@@ -20,6 +21,26 @@ class Conversation:
 
     record: SessionRecord
     messages: list[Message] = field(default_factory=list)
+
+
+def conversations_in(path: Path) -> Iterator[Conversation | Problem]:
+    """As :func:`conversations`, once it is clear that there is something in the file.
+
+    Raises:
+        InvalidInput: when not one message in it can be read.
+    """
+    items = conversations(path)
+    first: list[Conversation | Problem] = []
+    for item in items:
+        first.append(item)
+        if isinstance(item, Conversation) and item.messages:
+            return chain(first, items)
+    problems = [str(item) for item in first if isinstance(item, Problem)]
+    why = f" ({problems[0]}{f', and {len(problems) - 1:,} more like it' if problems[1:] else ''})" if problems else ""
+    raise InvalidInput(
+        f"{path.name} holds no conversation{why}; name a JSON-lines export of a store, or the conversations.json of a "
+        "ChatGPT data export"
+    )
 
 
 def conversations(path: Path) -> Iterator[Conversation | Problem]:

@@ -17,18 +17,27 @@ from demo.transcripts import BUNDLED_FILE, Conversation, conversations
 ROOT = Path(__file__).parents[2]
 
 
-def _demo(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
-    """Run the demo as ``make demo`` does, in a process of its own, with an empty home folder and no network."""
+def _environment(home: Path) -> dict[str, str]:
+    """An empty home folder, and no network."""
     unreachable = "http://127.0.0.1:9"
-    environment = {
+    return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
         "PYTHONUTF8": "1",
         "HTTP_PROXY": unreachable,
         "HTTPS_PROXY": unreachable,
     }
-    command = [sys.executable, "-m", "demo", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True, timeout=120)
+
+
+def _run(*command: str, home: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=ROOT, env=_environment(home), check=False, capture_output=True, text=True, timeout=120
+    )
+
+
+def _demo(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run the demo as ``make demo`` does, in a process of its own."""
+    return _run(sys.executable, "-m", "demo", *arguments, home=home)
 
 
 def test_the_bundled_transcript_is_as_promised() -> None:
@@ -58,6 +67,50 @@ def test_the_demo_answers_its_questions(tmp_path: Path) -> None:
     ):
         assert words in done.stdout
     assert "finds 0 messages" in done.stdout
+    assert [line for line in done.stdout.splitlines() if line != line.rstrip()] == []
+
+
+def test_the_question_it_proposes_is_answered(tmp_path: Path) -> None:
+    """What the demo suggests to ask finds its answer in the first place, also where make hands it on."""
+    done = _demo("--ask", "What is our booking reference?", home=tmp_path)
+    assert 'ASK="What is our booking reference?"' in done.stdout
+    assert "1  Lisbon: flights and a room  assistant  Done: reference QX7LMB" in done.stdout
+
+
+def test_make_and_the_shell_leave_a_question_as_it_is(tmp_path: Path) -> None:
+    """Quotes, dollars and commands in a question are words."""
+    question = """What did "Tom" say about $5 $(shell id) `id` $HOME 'there'?"""
+    bin_ = Path(sys.executable).parent
+    done = _run("make", "-o", ".venv/.ready", f"BIN={bin_}", "demo", f"ASK={question}", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert question in done.stdout
+
+
+def test_a_second_run_on_a_database_says_what_was_there(tmp_path: Path) -> None:
+    """Nothing is written twice or claimed to be; whose sessions these are, and how they are opened, is told."""
+    database = str(tmp_path / "memory.db")
+    first, second = (" ".join(_demo("--db", database, home=tmp_path).stdout.split()) for _ in range(2))
+    assert "has sessions in it already" not in first
+    assert "84 messages in" in first
+    assert "14 messages that LangChain wrote" in first
+    assert "has sessions in it already" in second
+    assert "All of them were in the database before" in second
+    assert "18 messages that were there" in second
+    assert ".for_user('nora')" in second
+
+
+def test_whoever_has_seen_enough_may_close_the_pipe(tmp_path: Path) -> None:
+    """``make demo | head`` ends without a complaint."""
+    command = [sys.executable, "-m", "demo"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=_environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 def test_a_broken_file_of_ones_own_comes_in_as_far_as_it_can(tmp_path: Path) -> None:
@@ -107,12 +160,24 @@ def test_a_chatgpt_export_is_taken_too(tmp_path: Path) -> None:
     assert "Moving house" in done.stdout
 
 
-@pytest.mark.parametrize(("content", "words"), [(None, "cannot be opened"), ("", "no message in this file")])
-def test_a_file_that_is_none_is_said_to_be_so(tmp_path: Path, content: str | None, words: str) -> None:
-    """A missing file and an empty one are told in a sentence, not in a traceback."""
-    path = tmp_path / "mine.jsonl"
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot be opened"),
+        (b"", "holds no conversation"),
+        (b"[]", "holds no conversation"),
+        (b"# A page\n\nof words\n", "holds no conversation (line 1: not JSON"),
+        (b"SQLite format 3\x00\xff\xfe\n" * 20, "and 19 more like it"),
+    ],
+)
+def test_a_file_that_is_none_is_said_to_be_so(tmp_path: Path, content: bytes | None, words: str) -> None:
+    """What is no file of sessions is told in one line and nothing else; no database is made."""
+    path, database = tmp_path / "mine.jsonl", tmp_path / "memory.db"
     if content is not None:
-        path.write_text(content)
-    done = _demo("--transcript", str(path), home=tmp_path)
-    assert words in done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
+        path.write_bytes(content)
+    done = _demo("--transcript", str(path), "--db", str(database), home=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert words in line
+    assert not database.exists()
