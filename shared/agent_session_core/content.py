@@ -311,6 +311,9 @@ def same_history(message: Message, stored: Message) -> bool:
         and (message.parts == stored.parts or _same_parts(message.parts, stored.parts))
         and message.name == stored.name
         and message.tool_call_id == stored.tool_call_id
+        and message.author in (None, stored.author)
+        and message.usage in (None, stored.usage)
+        and (not message.metadata or message.metadata == stored.metadata)
         and (
             message.origin is None
             or stored.origin is None

@@ -544,8 +544,7 @@ class SessionStore:
         """The receipt, complete where the index has forgotten what was erased."""
         if self._index is not None:
             self._index.forget(self.tenant)
-        self._database.purge()
-        return replace(receipt, complete=True)
+        return replace(receipt, complete=self._database.purge())
 
     def _whole_index(self) -> EmbeddedIndex:
         """The index, for what concerns all of the tenant: not for a store that is bound to one user."""

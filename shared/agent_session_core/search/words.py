@@ -14,6 +14,7 @@ import threading
 import unicodedata
 import weakref
 from itertools import chain, pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from zlib import crc32
 
@@ -114,10 +115,11 @@ class _Tokenizer:
             self._db.executemany("INSERT INTO pieces(rowid, piece) VALUES (?, ?)", enumerate(texts))
             found = self._db.execute("SELECT doc, offset, term FROM found").fetchall()
             self._db.execute("INSERT INTO pieces(pieces) VALUES ('delete-all')")
-        found.sort()
+        found.sort(key=itemgetter(0, 1))
         tokens: list[list[str]] = [[] for _ in texts]
         for text, _, token in found:
-            tokens[text].append(token)
+            if token is not None:  # what a lone accent comes to
+                tokens[text].append(token)
         return tokens
 
 

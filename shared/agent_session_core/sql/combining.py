@@ -22,6 +22,8 @@ T = TypeVar("T")
 Work = Callable[[Connection], Any]
 
 MOST_IN_A_COMMIT = 128
+LOOK_AGAIN = 0.005
+"""Seconds after which a thread that waits to write looks whether another one has answered it."""
 
 
 class CombiningWriter:
@@ -45,9 +47,13 @@ class CombiningWriter:
         """Run ``work`` in a commit, together with whatever else is queued; return its result once durable."""
         answer: Future[T] = Future()
         self._queue.append((work, answer))
-        with self.lock:
-            while not answer.done():
-                self._commit_some()
+        while not answer.done():  # it may be another thread that answers, so nobody waits for the lock alone
+            if self.lock.acquire(timeout=LOOK_AGAIN):
+                try:
+                    if not answer.done():
+                        self._commit_some()
+                finally:
+                    self.lock.release()
         return answer.result()
 
     def submit(self, work: Callable[[Connection], T]) -> Future[T]:
@@ -60,9 +66,12 @@ class CombiningWriter:
         return answer
 
     def _drain(self) -> None:
-        with self.lock:
-            self._drain_is_due = False  # before the look at the queue: what comes later asks for its own drain
-            while self._queue:
+        while True:
+            with self.lock:  # anew for each commit: who has been answered meanwhile need not wait for the others
+                self._drain_is_due = False  # before the look at the queue: what comes later asks for its own drain
+                if not self._queue:
+                    return
+                self._drain_is_due = True
                 self._commit_some()
 
     def _commit_some(self) -> None:

@@ -45,8 +45,8 @@ class Database(Protocol):
         """Run ``work`` in a thread of the database's own pool, in the caller's context variables."""
         ...
 
-    def purge(self) -> None:
-        """Leave nothing of what was deleted in the files of the database."""
+    def purge(self) -> bool:
+        """Leave nothing of what was deleted in the files of the database; whether that was possible just now."""
         ...
 
     def close(self) -> None:

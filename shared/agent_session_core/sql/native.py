@@ -71,7 +71,11 @@ class NativeDatabase:
             if snapshot:
                 await conn.run_sync(settle)
                 await conn.exec_driver_sql("BEGIN")
-            return await conn.run_sync(work)
+            try:
+                return await conn.run_sync(work)
+            except asyncio.CancelledError:
+                await conn.invalidate()  # a statement broken off holds its snapshot, from which nothing can be written
+                raise
 
     async def awrite(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in a write transaction of its own. Cancelled before the commit, it did nothing."""
@@ -82,14 +86,16 @@ class NativeDatabase:
             try:
                 result = await conn.run_sync(work)
                 await conn.exec_driver_sql("COMMIT")
-            except BaseException:
+            except BaseException as error:
                 await asyncio.shield(conn.rollback())
+                if isinstance(error, asyncio.CancelledError):
+                    await conn.invalidate()
                 raise
             return result
 
-    def purge(self) -> None:
+    def purge(self) -> bool:
         """Leave nothing of what was deleted in the files of the database, by the thread form."""
-        self._threads.purge()
+        return self._threads.purge()
 
     def close(self) -> None:
         """Close the thread form. Engines of other event loops are closed by those, when they shut down."""

@@ -193,13 +193,15 @@ class SqliteDatabase:
         self._check_open()
         return self.threads.submit(contextvars.copy_context().run, work)
 
-    def purge(self) -> None:
-        """Write the log back and empty it, so that no deleted text stays in it; readers may delay a part of that."""
-        if not self._shared:
-            self._check_open()
-            with self._translated(), self._writer.lock, self._writing() as conn:
-                conn.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                conn.rollback()
+    def purge(self) -> bool:
+        """Write the log back and empty it, so that no deleted text stays in it; False where a reader holds that up."""
+        if self._shared:
+            return True
+        self._check_open()
+        with self._translated(), self._writer.lock, self._writing() as conn:
+            ((busy, _, _),) = conn.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            conn.rollback()
+            return not busy
 
     def close(self) -> None:
         """Wait for what is under way, then close what was opened here. Closing twice is fine."""
@@ -249,6 +251,7 @@ class SqliteDatabase:
             if not self._owned or self._shared:
                 with self._engine.connect() as conn:
                     settle(conn)
+                    conn.connection.cursor().execute("PRAGMA secure_delete=ON")  # not every SQLite has it by itself
                     yield conn
                 return
             if self._writing_connection is None:

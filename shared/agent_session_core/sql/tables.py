@@ -153,6 +153,19 @@ index_messages = Table(
     Column("digest", BigInteger, nullable=False),  # of speaker and words: equal where the same was said
 )
 
+index_embeddings = Table(
+    "index_embeddings",
+    metadata,
+    Column("tenant", String(512), primary_key=True),
+    Column("embedding", Text, primary_key=True),
+    Column("digest", LargeBinary(32), primary_key=True),  # SHA-256 of the text
+    Column("session", Serial, nullable=False),  # whose text it was: its rows go with it, whoever else said the same
+    Column("vector", LargeBinary, nullable=False),  # as in index_messages
+    Index(None, "session"),
+    sqlite_with_rowid=False,
+)
+"""Vectors that an embedding service made, so that no text is sent to it twice."""
+
 node_collections = Table(
     "node_collections",
     metadata,
