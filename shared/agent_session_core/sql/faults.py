@@ -12,6 +12,7 @@ DRIVER_ERRORS: tuple[type[BaseException], ...] = (sqlite3.Error, SQLAlchemyError
 
 _REMEDIES = (
     ("locked", "another program holds the database; end it or try again"),
+    ("read-only", "the file or its folder cannot be written; change its permissions or open another file"),
     ("readonly", "the file or its folder cannot be written; change its permissions or open another file"),
     ("full", "the disk is full; free some space and try again"),
     ("unable to open", "make its folder, check its permissions, and give the path of a file"),
