@@ -40,9 +40,7 @@ class Screen:
         self._print(Text("One memory for LangChain and LlamaIndex", style="bold"))
         self._say(f"The transcript: {whose}. Models are scripted, frameworks are real, nothing leaves this machine.")
         if added:
-            self._say(
-                f"{self._kept} has sessions in it: they stay, and those of the transcript are added where missing."
-            )
+            self._say(f"{self._kept} has sessions in it already: they stay, and those of the transcript are added.")
 
     def working(self) -> AbstractContextManager[object]:
         """A sign of life while the conversations come in; none in a file."""
