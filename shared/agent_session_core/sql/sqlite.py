@@ -48,8 +48,13 @@ def is_in_memory(url: URL) -> bool:
 def prepare(dbapi_connection: Any, _record: object) -> None:
     """Set up a new connection of ours: durable commits, and deletes that leave nothing behind."""
     cursor = dbapi_connection.cursor()
-    for pragma in PRAGMAS:
-        cursor.execute(pragma)
+    try:
+        for pragma in PRAGMAS:
+            cursor.execute(pragma)
+    except BaseException:
+        cursor.close()
+        dbapi_connection.close()  # the pool does not know it yet
+        raise
     cursor.close()
 
 
