@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from io import StringIO
 from pathlib import Path
 
 from langchain_core.documents import Document
@@ -26,9 +27,11 @@ class Screen:
 
     def __init__(self, *, kept: Path | None) -> None:
         """``kept`` is the database that stays, where one does."""
-        console = Console()
-        width = min(console.width, WIDTH) if console.is_terminal else WIDTH
-        self._console = Console(highlight=False, width=width)
+        screen = Console()
+        self._live = screen.is_terminal
+        self._written = StringIO()
+        width = min(screen.width, WIDTH) if self._live else WIDTH
+        self._console = Console(file=None if self._live else self._written, highlight=False, width=width)
         self._kept = kept
 
     def opening(self, name: str | None, *, added: bool) -> None:
@@ -44,7 +47,7 @@ class Screen:
 
     def working(self) -> AbstractContextManager[object]:
         """A sign of life while the conversations come in; none in a file."""
-        return self._console.status("The conversations come in ...") if self._console.is_terminal else nullcontext()
+        return self._console.status("The conversations come in ...") if self._live else nullcontext()
 
     def arrived(self, arrivals: Sequence[Arrival], problems: Sequence[str], *, seconds: float) -> None:
         """The sessions that came in, and what could not be read."""
@@ -157,13 +160,11 @@ class Screen:
         self._print(Text())
 
     def _print(self, what: RenderableType) -> None:
-        if self._console.is_terminal:
-            self._console.print(what)
-            return
-        with self._console.capture() as captured:
-            self._console.print(what)
-        for line in captured.get().splitlines():
+        self._console.print(what)
+        for line in self._written.getvalue().splitlines():
             print(line.rstrip())  # a file needs no columns of spaces
+        self._written.seek(0)
+        self._written.truncate()
 
 
 def _table(*columns: str) -> Table:
