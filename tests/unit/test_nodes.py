@@ -8,11 +8,11 @@ import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
-from sqlalchemy import Table, func, select
+from sqlalchemy import Connection, Table, func, select
 
 from agent_session_core.errors import InvalidInput
 from agent_session_core.filters import And, Compare, Filter, matches
@@ -285,6 +285,51 @@ def test_queries_follow_every_change(memory: Database) -> None:
             assert reading.query(**asked) == collection(memory).query(**asked)
 
 
+class Interrupted:
+    """A database whose next read goes on only when something else was done, after its own moment was settled."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.meanwhile: Callable[[], object] | None = None
+
+    def read(self, work: Callable[[Connection], Any], *, snapshot: bool = False) -> Any:
+        """Settle what is seen, let the other work be done in another thread, then go on."""
+        meanwhile, self.meanwhile = self.meanwhile, None
+
+        def interrupted(conn: Connection) -> Any:
+            conn.execute(select(func.count()).select_from(nodes))
+            if meanwhile is not None:
+                with ThreadPoolExecutor(1) as other:
+                    other.submit(meanwhile).result()
+            return work(conn)
+
+        return self._database.read(interrupted, snapshot=snapshot)
+
+
+@pytest.mark.parametrize("change", ["add", "delete", "clear"])
+def test_a_query_of_an_earlier_moment_answers_as_of_then(tmp_path: Path, change: str) -> None:
+    """What other threads store and ask meanwhile is not in an older snapshot: no error, and nothing of the later."""
+    database = open_database(f"sqlite:///{tmp_path / 'nodes.db'}")
+    pausing = Interrupted(database)
+    writing, reading = collection(database), collection(cast("Database", pausing))
+    writing.add(some())
+    asked: dict[str, Any] = {"mode": "hybrid", "vector": axis(1), "text": "rain in lisbon", "k": 20}
+    before = reading.query(**asked)
+
+    def meanwhile() -> None:
+        if change == "delete":
+            writing.delete(node_ids=["n1"])
+        if change == "clear":
+            writing.clear()
+        writing.add([Node(id=f"later{i}", text="rain", ref_doc_id="d0", vector=axis(1)) for i in range(3)])
+        assert "later0" in ids(reading.query(**asked))
+
+    pausing.meanwhile = meanwhile
+    assert reading.query(**asked) == before
+    assert reading.query(**asked) == collection(database).query(**asked)
+    database.close()
+
+
 def test_as_many_as_asked_for(memory: Database) -> None:
     """Thousands of nodes, thousands of hits: nothing is capped, and equal scores keep the order of storing."""
     docs = collection(memory)
@@ -302,7 +347,10 @@ def test_as_many_as_asked_for(memory: Database) -> None:
         (Node(id="x", vector=[]), "shape"),
         (Node(id="x", vector=[[1, 2]]), "shape"),
         (Node(id="x", vector="abc"), "a list of numbers"),
+        (Node(id="x", vector=[10**400, 0, 0, 0]), "a list of numbers"),
         (Node(id="x", vector=[1, float("nan"), 0, 0]), "NaN"),
+        (Node(id="x", ref_doc_id=5, vector=axis(1)), "ref_doc_id: expected a string, got 5"),  # type: ignore[arg-type]  # as above
+        (None, "expected a Node, got NoneType"),
         (Node(id="x", vector=[1.0, 2.0]), "one of 4"),
         (Node(id="", vector=axis(1)), "empty string"),
         (Node(id="x" * 513, vector=axis(1)), "513"),
@@ -322,6 +370,17 @@ def test_a_bad_node_is_refused_with_its_batch(memory: Database, bad: Node, named
     assert named in str(refused.value)
     assert len(str(refused.value)) < 300
     assert docs.get() == []
+
+
+@pytest.mark.parametrize("given", ["abc", None, 5, Node(id="x", vector=[1])])
+async def test_what_is_no_list_of_nodes_is_refused(memory: Database, given: Any) -> None:
+    """A single node, a string or nothing at all is named, sync and async alike; an empty list stores nothing."""
+    docs = collection(memory)
+    with pytest.raises(InvalidInput, match="nodes: expected a list of nodes"):
+        docs.add(given)
+    with pytest.raises(InvalidInput, match="nodes: expected a list of nodes"):
+        await docs.aadd(given)
+    assert (docs.add([]), await docs.aadd([]), docs.get()) == ([], [], [])
 
 
 def test_one_embedding_for_a_collection(memory: Database) -> None:
@@ -362,6 +421,8 @@ def test_one_analyzer_for_a_collection(memory: Database) -> None:
         ({"vector": [float("inf")] * 4}, "NaN or infinity"),
         ({"vector": axis(1), "node_ids": "n1"}, "node_ids: expected a list"),
         ({"vector": axis(1), "ref_doc_ids": "d1"}, "ref_doc_ids: expected a list"),
+        ({"vector": axis(1), "ref_doc_ids": 5}, "ref_doc_ids: expected a list"),
+        ({"vector": [10**400]}, "vector: a vector is a list of numbers"),
         ({"vector": axis(1), "ref_doc_ids": [3]}, "ref_doc_ids: expected strings"),
         ({"vector": axis(1), "filters": "number = 1"}, "is no condition"),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -59,14 +59,13 @@ class NodeCollection:
         Raises:
             InvalidInput: for a node without a vector, or one of another dimension than the collection's.
         """
-        return self._database.write(partial(self._put, to_rows(nodes, self._analyzer))) if nodes else []
+        rows = to_rows(nodes, self._analyzer)
+        return self._database.write(partial(self._put, rows)) if rows else []
 
     async def aadd(self, nodes: Sequence[Node]) -> list[str]:
         """As :meth:`add`, without blocking the event loop."""
-        if not nodes:
-            return []
         rows = await self._database.in_thread(partial(to_rows, nodes, self._analyzer))
-        return await self._database.awrite(partial(self._put, rows))
+        return await self._database.awrite(partial(self._put, rows)) if rows else []
 
     def get(self, *, node_ids: Sequence[str] | None = None, filters: Filter | None = None) -> list[Node]:
         """The nodes that meet all that is given: in the order of ``node_ids``, else in that of their storing."""
@@ -205,14 +204,19 @@ class NodeCollection:
         return [NodeHit(node=from_row(rows[row]), score=score) for row, score in found]
 
     def _arrays(self, conn: Connection, collection: sql.CollectionRow) -> NodeArrays:
-        """The collection's arrays: those of the last query, and what was stored since; all anew after any change."""
-        kept = self._cached
-        if kept is None or kept[:2] != (collection.id, collection.epoch):
-            kept = None
-        rows = sql.scan(conn, collection.id, int(kept[2].ids[-1]) if kept and len(kept[2].ids) else 0)
-        arrays = NodeArrays.of(rows, collection.dimensions)
-        if kept is not None:
-            arrays = kept[2].followed_by(arrays) if rows else kept[2]
+        """The collection's arrays: those of the last query, and what was stored since; all anew after any change.
+
+        Another thread may have answered from a newer snapshot meanwhile: of its arrays only the beginning is used.
+        """
+        cached = self._cached
+        kept = cached[2] if cached is not None and cached[:2] == (collection.id, collection.epoch) else None
+        if kept is None or not len(kept.ids):
+            arrays = NodeArrays.of(sql.scan(conn, collection.id, 0), collection.dimensions)
+        else:
+            rows = sql.scan(conn, collection.id, kept.last - 1)
+            if not rows:  # nothing was deleted, so the snapshot ends before the arrays do
+                return kept.up_to(max(sql.chosen_ids(conn, collection.id, Chosen()), default=0))
+            arrays = kept.followed_by(NodeArrays.of(rows[1:], collection.dimensions)) if rows[1:] else kept
         self._cached = (collection.id, collection.epoch, arrays)
         return arrays
 
@@ -240,7 +244,7 @@ def _chosen(node_ids: Sequence[str] | None, ref_doc_ids: Sequence[str] | None, f
 
 
 def _listed(ids: Sequence[str]) -> Sequence[str]:
-    if isinstance(ids, str):
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
         raise InvalidInput(f"ref_doc_ids: expected a list of ids, got {_checks.shown(ids)}; write [...] around it")
     return ids
 

@@ -72,6 +72,24 @@ class NodeArrays:
             lengths=np.concatenate([self.lengths, more.lengths]),
         )
 
+    @property
+    def last(self) -> int:
+        """The newest row."""
+        return int(self.ids[-1])
+
+    def up_to(self, row: int) -> NodeArrays:
+        """The nodes up to ``row``, as views of these arrays."""
+        size = int(np.searchsorted(self.ids, row, "right"))
+        terms = int(np.searchsorted(self.owners, size))
+        return NodeArrays(
+            ids=self.ids[:size],
+            vectors=self.vectors[:size],
+            stems=self.stems[:terms],
+            counts=self.counts[:terms],
+            owners=self.owners[:terms],
+            lengths=self.lengths[:size],
+        )
+
     def positions(self, ids: Sequence[int]) -> NDArray[np.int64]:
         """Where the rows ``ids`` stand, all of which are here."""
         return np.searchsorted(self.ids, np.array(ids, np.int64))

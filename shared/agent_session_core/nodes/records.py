@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -62,12 +62,16 @@ class NodeHit:
 
 
 def to_rows(nodes: Sequence[Node], analyzer: Analyzer) -> list[dict[str, Any]]:
-    """The rows of ``nodes``, whose vectors are all of the first one's dimension.
+    """The rows of ``nodes`` (a list, not a single node), whose vectors are all of the first one's dimension.
 
     Raises:
         InvalidInput: naming the node and what is wrong with it.
     """
+    if isinstance(nodes, str) or not isinstance(nodes, Iterable):
+        raise InvalidInput(f"nodes: expected a list of nodes, got {type(nodes).__name__} {shown(nodes)}; put it in one")
     rows = [_row(node) for node in nodes]
+    if not rows:
+        return []
     first, dimensions = shown(rows[0]["node_id"]), len(rows[0]["vector"]) // 4
     for row, stems in zip(rows, _words(analyzer).stems([row["text"] for row in rows]), strict=True):
         if len(row["vector"]) // 4 != dimensions:
@@ -106,7 +110,7 @@ def unit_vector(vector: ArrayLike, argument: str) -> NDArray[np.float32]:
     """
     try:
         numbers = np.asarray(vector, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput(f"{argument}: a vector is a list of numbers, got {shown(vector)}") from None
     if numbers.ndim != 1 or not 0 < len(numbers) <= MAX_DIMENSIONS:
         raise InvalidInput(f"{argument}: a vector is 1 to {MAX_DIMENSIONS:,} numbers, got the shape {numbers.shape}")
@@ -117,10 +121,14 @@ def unit_vector(vector: ArrayLike, argument: str) -> NDArray[np.float32]:
 
 
 def _row(node: Node) -> dict[str, Any]:
+    if not isinstance(node, Node):
+        raise InvalidInput(f"nodes: expected a Node, got {type(node).__name__} {shown(node)}; use Node(id=..., ...)")
     node_id = _checks.identifier(node.id, "nodes: id")
     where = f"nodes: {shown(node_id)}"
     if not isinstance(node.text, str):
         raise InvalidInput(f"{where}: text: expected a string, got {type(node.text).__name__} {shown(node.text)}")
+    if node.ref_doc_id is not None and not isinstance(node.ref_doc_id, str):
+        raise InvalidInput(f"{where}: ref_doc_id: expected a string, got {shown(node.ref_doc_id)}; use str(...)")
     if node.vector is None:
         raise InvalidInput(f"{where} has no vector; embed its text first")
     payload: dict[str, Any] = {} if node.data is None else {"data": node.data}
