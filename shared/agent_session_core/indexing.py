@@ -12,13 +12,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from agent_session_core.embedding.service import EmbeddingService, digest
 from agent_session_core.errors import EmbeddingChanged, IndexUnavailable
 from agent_session_core.search import changes as sql
-from agent_session_core.search import tasks
+from agent_session_core.search import embeddings, tasks
 from agent_session_core.search.entries import embedded_texts
 from agent_session_core.search.rows import clean
 from agent_session_core.search.statements import FORMAT, IndexRow, Info, info
-from agent_session_core.search.vectors import embed_question, embed_where_possible, pack
+from agent_session_core.search.vectors import SCALE, embed_question, embed_where_possible, pack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +49,14 @@ class _Batch(NamedTuple):
     gone: list[int]
 
 
+class _Missing(NamedTuple):
+    """A row without a vector: its task, its place in it, and what the vector is made of."""
+
+    task: Task
+    place: int
+    text: str
+
+
 class Indexer:
     """Keeps the index up with the messages. May be used from several threads and processes at once.
 
@@ -60,6 +69,7 @@ class Indexer:
     def __init__(self, database: Database, embedder: Embedder, words: Words) -> None:
         self._database = database
         self._embedder = embedder
+        self._is_service = isinstance(embedder, EmbeddingService)  # worth remembering what it gave
         self._words = words
         self._turn = threading.Lock()  # threads of one process would only do the same work twice
         self._rests_until = 0.0
@@ -129,46 +139,65 @@ class Indexer:
         while gone := self._database.read(lambda conn: sql.due_and_gone(conn, tenant, up_to)):
             self._database.write(partial(tasks.forget, tenant=tenant, sessions=gone))
 
-    def make_vectors(self, batch: Sequence[Task]) -> int | None:
-        """Give rows vectors that have none; their dimensions, None where there was nothing to do.
+    def make_vectors(self, tenant: str, batch: Sequence[Task]) -> None:
+        """Give rows vectors that have none; those of a service that stand in the database already are taken from there.
 
         What the embedder refuses stays without, and is set aside with the reason.
 
         Raises:
             IndexUnavailable: when the embedder fails whatever it is given, just now or a moment ago.
         """
-        missing = [(task, place) for task in batch for place, row in enumerate(task.rows) if row.vector is None]
+        missing = self._without_known(tenant, [each for task in batch for each in _missing(task)])
         if not missing:
-            return None
-        texts = embedded_texts([task.looked_at[tasks.seq_of(task.rows[place])] for task, place in missing])
+            return
         self._check_rested()
         try:
-            vectors, refused = embed_where_possible(self._embedder, texts)
+            vectors, refused = embed_where_possible(self._embedder, [each.text for each in missing])
         except IndexUnavailable as error:
             self._leave_alone(error)
             raise
-        for number, ((task, place), blob) in enumerate(zip(missing, pack(vectors), strict=True)):
-            row = task.rows[place]
+        for number, (each, blob) in enumerate(zip(missing, pack(vectors), strict=True)):
+            row = each.task.rows[each.place]
             if number in refused:
                 seq = tasks.seq_of(row)
-                task.delayed.append(sql.Delayed(task.session, seq, seq, sql.ASIDE, 1, refused[number]))
-            task.rows[place] = row._replace(vector=blob)
-        return int(vectors.shape[1])
+                each.task.delayed.append(sql.Delayed(each.task.session, seq, seq, sql.ASIDE, 1, refused[number]))
+            elif blob is not None and self._is_service:
+                each.task.embedded[digest(each.text)] = blob
+            each.task.rows[each.place] = row._replace(vector=blob)
 
-    def know_dimensions(self, conn: Connection, tenant: str, made: Info, dimensions: int | None) -> None:
+    def keep_vectors(self, conn: Connection, tenant: str, task: Task) -> None:
+        """Keep the vectors that were made for a session that is there, so that none is made twice."""
+        embeddings.keep(conn, tenant, self._embedder.name, task.session, task.embedded)
+
+    def know_dimensions(self, conn: Connection, tenant: str, made: Info, batch: Sequence[Task]) -> None:
         """Write down the dimensions of an index's vectors when the first are made.
 
         Raises:
-            EmbeddingChanged: when it has vectors of others.
+            EmbeddingChanged: when it has, or would get, vectors of different dimensions.
         """
-        if dimensions is None or dimensions == made.dimensions:
+        blobs = (row.vector for task in batch for row in task.rows)
+        new = {len(blob) - SCALE for blob in blobs if blob is not None} - {made.dimensions}
+        if not new:
             return
-        if made.dimensions is not None:
+        dimensions = new.pop()
+        if made.dimensions is not None or new:
             raise EmbeddingChanged(
                 f"embedder: {self._embedder.name!r:.80} gives vectors of {dimensions} dimensions, the index holds "
-                f"vectors of {made.dimensions}; give the embedder another name and call store.reindex()"
+                f"vectors of {made.dimensions or new.pop()}; give the embedder another name and call store.reindex()"
             )
         sql.write_info(conn, tenant, made._replace(dimensions=dimensions))
+
+    def _without_known(self, tenant: str, missing: list[_Missing]) -> list[_Missing]:
+        """Those whose vectors do not stand in the database; the others are given theirs."""
+        if not (missing and self._is_service):
+            return missing
+        digests = [digest(each.text) for each in missing]
+        read = partial(embeddings.known, tenant=tenant, embedding=self._embedder.name, digests=digests)
+        known = self._database.read(read)
+        for each, key in zip(missing, digests, strict=True):
+            if key in known:
+                each.task.rows[each.place] = each.task.rows[each.place]._replace(vector=known[key])
+        return [each for each, key in zip(missing, digests, strict=True) if key not in known]
 
     def _leave_alone(self, error: IndexUnavailable) -> None:
         self._failure = error
@@ -189,13 +218,12 @@ class Indexer:
                     break
                 for task in batch.tasks:
                     tasks.make(task, self._words)
-                dimensions = None
                 try:
-                    dimensions = self.make_vectors(batch.tasks)
+                    self.make_vectors(tenant, batch.tasks)
                 except IndexUnavailable as error:
                     for task in batch.tasks:  # the words are indexed now, the vectors later
                         _delay(task, now, error)
-                self._database.write(partial(self._apply, tenant, batch, dimensions))
+                self._database.write(partial(self._apply, tenant, batch))
                 count += sum(task.size for task in batch.tasks)
         return count
 
@@ -217,7 +245,7 @@ class Indexer:
                 break
         return batch
 
-    def _apply(self, tenant: str, batch: _Batch, dimensions: int | None, conn: Connection) -> None:
+    def _apply(self, tenant: str, batch: _Batch, conn: Connection) -> None:
         tasks.forget(conn, tenant, batch.gone)
         made = info(conn, tenant)
         if made is None:
@@ -225,16 +253,23 @@ class Indexer:
             sql.write_info(conn, tenant, made)
         elif batch.info is None or made.generation != batch.info.generation:
             return
-        self.know_dimensions(conn, tenant, made, dimensions)
+        self.know_dimensions(conn, tenant, made, batch.tasks)
         beside = info(conn, tenant, building=True)
         rows: list[IndexRow] = []
         for task in batch.tasks:
             if sql.changes(conn, tenant, task.session, len(task.changes)) == task.changes:
                 rows += task.rows
                 tasks.settle(conn, tenant, made.slot, task)
+                self.keep_vectors(conn, tenant, task)
                 if beside is not None:
                     tasks.unsettle(conn, tenant, beside.slot, task)
         sql.write_entries(conn, made.slot, sorted(rows))
+
+
+def _missing(task: Task) -> list[_Missing]:
+    places = [place for place, row in enumerate(task.rows) if row.vector is None]
+    texts = embedded_texts([task.looked_at[tasks.seq_of(task.rows[place])] for place in places])
+    return [_Missing(task, place, text) for place, text in zip(places, texts, strict=True)]
 
 
 def _delay(task: Task, now: int, error: IndexUnavailable) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from agent_session_core import EmbeddingChanged, IndexUnavailable, Message, SessionStore
-from agent_session_core.embedding import WordLlamaEmbedder
+from agent_session_core import EmbeddingChanged, IndexUnavailable, Message, SessionStore, indexing
+from agent_session_core.embedding import EmbeddingService, WordLlamaEmbedder, service
 from agent_session_core.search import rebuild
 from agent_session_core.search.embedded import EmbeddedIndex
 
@@ -29,14 +31,18 @@ class Letters:
         self.out = False
         self.refused = "\0"
         self.calls = 0
+        self.texts: list[str] = []
+        self.before: Callable[[Sequence[str]], object] = lambda texts: None
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         """Counts of letters."""
         self.calls += 1
+        self.before(texts)
         if self.out:
             raise ConnectionError("no route to host")
         if any(self.refused in text for text in texts):
             raise ValueError("text too odd")
+        self.texts += texts
         vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
         for row, text in enumerate(texts):
             for letter in text.lower():
@@ -47,6 +53,12 @@ class Letters:
         """Counts of letters."""
         vector: Vectors = self.embed_documents([text])[0]
         return vector
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits between attempts of a few milliseconds."""
+    monkeypatch.setattr(service, "FIRST_WAIT", 0.002)
 
 
 @pytest.fixture
@@ -231,6 +243,108 @@ def test_reindexing_goes_on_where_it_was_broken_off(open_store: Open, monkeypatc
     assert index_of(new).verify("default").consistent
     slots = new._database.read(lambda conn: conn.exec_driver_sql("SELECT DISTINCT id >> 62 FROM index_messages").all())
     assert [slot for (slot,) in slots] == [1]  # nothing is left of the old index
+
+
+def rows(store: SessionStore) -> int:
+    """How many vectors are kept for their texts."""
+    count = "SELECT count(*) FROM index_embeddings"
+    return int(store._database.read(lambda conn: conn.exec_driver_sql(count).scalar_one()))
+
+
+def test_nothing_is_embedded_twice(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same text again, making the index anew, another analyzer or process: a service is asked for a text once."""
+    monkeypatch.setattr(indexing, "BATCH", 40)
+    embedder = Letters()
+    store = open_store(embedder)
+    at = datetime(2024, 5, 8, tzinfo=timezone.utc)
+    for name in ("a", "b"):
+        store.session(name).append([Message.user(f"apple {number}", created_at=at) for number in range(100)])
+    found = [(hit.session_id, hit.message.seq, hit.score) for hit in store.search("apple 7", limit=50)]
+    store.reindex()
+    assert [(hit.session_id, hit.message.seq, hit.score) for hit in store.search("apple 7", limit=50)] == found
+    other = Letters()
+    plain = open_store(other, analyzer="none")
+    plain.reindex()
+    said = [text for text in embedder.texts if text.startswith("[")]
+    assert len(said) == len(set(said)) == 100
+    assert not [text for text in other.texts if text.startswith("[")]
+    assert len(plain.search("apple 7", limit=200)) == 100  # what was said in both sessions is folded
+    assert index_of(plain).verify("default").consistent
+
+
+def test_kept_vectors_go_with_their_session(open_store: Open) -> None:
+    """What was made for a session that is deleted is gone with it, hash and vector; what is made late is not kept."""
+    embedder = Letters()
+    store = open_store(embedder)
+    for name in ("gone", "kept"):
+        store.session(name).append([Message.user(f"{name} apple {number}") for number in range(20)])
+    assert len(store.search("apple")) == 10
+    assert rows(store) == 40
+    assert store.session("gone").delete().complete
+    assert rows(store) == 20
+
+    def delete_first(texts: Sequence[str]) -> None:
+        if any("late" in text for text in texts) and store.session("late").count():
+            store.session("late").delete()  # while its vectors are made
+
+    store.session("late").append(Message.user("a late apple"))
+    embedder.before = delete_first
+    assert store.search("apple", session_ids=["kept"])
+    index_of(store).drain("default")
+    assert rows(store) == 20
+    store.session("kept").delete()
+    assert rows(store) == 0
+
+
+def test_the_default_embedding_is_not_kept_twice(open_store: Open) -> None:
+    """What takes microseconds to make again is not kept."""
+    store = open_store()
+    store.session("s").append(Message.user("an apple"))
+    assert len(store.search("apple")) == 1
+    assert rows(store) == 0
+
+
+def test_what_was_embedded_before_an_outage_is_kept(open_store: Open) -> None:
+    """Where a part of many texts was embedded when the service went out, only the rest is asked for afterwards."""
+    embedder = Letters()
+    store = open_store(EmbeddingService(embedder, batch=50, concurrency=1))
+
+    def go_out(texts: Sequence[str]) -> None:
+        embedder.out = embedder.out or any("apple 150" in text for text in texts)
+
+    embedder.before = go_out
+    store.session("s").append([Message.user(f"apple {number}") for number in range(200)])
+    assert store.search("apple").degraded is not None
+    embedder.out = False
+    embedder.before = lambda texts: None
+    rested(store)
+    assert store.search("apple").degraded is None
+    said = [text for text in embedder.texts if text.startswith("[")]
+    assert len(said) == len(set(said)) == 200
+
+
+def test_an_embedder_that_is_out_never_delays_an_append(open_store: Open) -> None:
+    """An append asks no embedder at all: it takes no longer while the embedder hangs."""
+    embedder = Letters()
+    store = open_store(embedder)
+    hanging, released = threading.Event(), threading.Event()
+
+    def hang(texts: Sequence[str]) -> None:
+        hanging.set()
+        released.wait(30)
+
+    embedder.before = hang
+    store.session("s").append(Message.user("the first apple"))
+    searching = threading.Thread(target=store.search, args=("apple",))
+    searching.start()
+    assert hanging.wait(10)
+    for number in range(20):
+        store.session("s").append(Message.user(f"apple {number}"))
+    assert store.session("s").count() == 21
+    assert searching.is_alive()
+    released.set()
+    searching.join()
+    assert len(store.search("apple", limit=50)) == 21
 
 
 def test_the_default_embedding_needs_no_naming(open_store: Open) -> None:

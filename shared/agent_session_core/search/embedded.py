@@ -6,7 +6,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from agent_session_core.embedding import WordLlamaEmbedder
+from agent_session_core.embedding import EmbeddingService, WordLlamaEmbedder
 from agent_session_core.errors import EmbeddingChanged, IndexUnavailable
 from agent_session_core.indexing import Indexer
 from agent_session_core.models import SearchResults
@@ -43,7 +43,8 @@ class EmbeddedIndex:
 
     Args:
         database: where the sessions are.
-        embedder: gives texts their vectors; without one, a static embedding that needs no network.
+        embedder: gives texts their vectors; without one, a static embedding that needs no network. Any other than that
+            is asked by way of an :class:`~agent_session_core.embedding.EmbeddingService`.
         analyzer: ``english`` for stems, ``none`` for words as they are.
         cache_bytes: memory for scopes that were searched lately.
     """
@@ -58,6 +59,8 @@ class EmbeddedIndex:
     ) -> None:
         self._database = database
         self._embedder = embedder or WordLlamaEmbedder()
+        if not isinstance(self._embedder, EmbeddingService | WordLlamaEmbedder):
+            self._embedder = EmbeddingService(self._embedder)
         self._store_words = Words(analyzer)
         self._words = {str(analyzer): self._store_words}
         self._indexer = Indexer(database, self._embedder, self._store_words)

@@ -45,8 +45,8 @@ def rebuild(database: Database, indexer: Indexer, words: Words, tenant: str) -> 
         batch = database.read(partial(_load, tenant, made), snapshot=True)
         for task in batch:
             tasks.make(task, words)
-        dimensions = indexer.make_vectors(batch)
-        database.write(partial(_write, tenant, indexer, made, batch, dimensions))
+        indexer.make_vectors(tenant, batch)
+        database.write(partial(_write, tenant, indexer, made, batch))
         count += sum(task.size for task in batch)
     while database.write(partial(_clear, tenant, 1 - made.slot)):
         pass
@@ -86,18 +86,17 @@ def _load(tenant: str, made: Info, conn: Connection) -> list[Task]:
     return batch
 
 
-def _write(
-    tenant: str, indexer: Indexer, made: Info, batch: list[Task], dimensions: int | None, conn: Connection
-) -> None:
+def _write(tenant: str, indexer: Indexer, made: Info, batch: list[Task], conn: Connection) -> None:
     building = info(conn, tenant, building=True)
     if building is None or building.generation != made.generation:
         return
-    indexer.know_dimensions(conn, tenant, building, dimensions)
+    indexer.know_dimensions(conn, tenant, building, batch)
     for task in batch:
         standing = sql.standing(conn, tenant, task.session, made.slot)
         if standing is not None and (standing.indexed or 0, standing.epoch or 0) == (task.indexed, task.epoch):
             tasks.settle(conn, tenant, made.slot, task)
             sql.write_entries(conn, made.slot, task.rows)
+            indexer.keep_vectors(conn, tenant, task)
 
 
 def _finish(tenant: str, made: Info, conn: Connection) -> bool:

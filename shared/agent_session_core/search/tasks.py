@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent_session_core.search import changes as sql
+from agent_session_core.search import embeddings
 from agent_session_core.search.entries import Entry, Source, entries
 from agent_session_core.search.statements import END, IndexRow, entries_of, key_of
 from agent_session_core.sql.tables import REMOVED
@@ -37,6 +38,7 @@ class Task:
         rows: what is to be written; ids without a slot.
         gone: seqs whose entries are to go.
         delayed: what must be looked at again later.
+        embedded: vectors that were made just now, by the digests of their texts.
     """
 
     session: int
@@ -51,6 +53,7 @@ class Task:
     rows: list[IndexRow] = field(default_factory=list)
     gone: list[int] = field(default_factory=list)
     delayed: list[sql.Delayed] = field(default_factory=list)
+    embedded: dict[bytes, bytes] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -183,4 +186,5 @@ def forget(conn: Connection, tenant: str, sessions: Sequence[int]) -> None:
         for slot in (0, 1):
             sql.delete_entries(conn, [(key_of(session, 0, slot), key_of(session, END, slot))])
             sql.delete_mark(conn, slot, session)
+        embeddings.forget(conn, session)
         sql.delete_changes(conn, tenant, session)

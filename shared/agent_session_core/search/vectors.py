@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from agent_session_core.embedding.service import may_pass
 from agent_session_core.errors import IndexUnavailable
 
 if TYPE_CHECKING:
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
 
     from agent_session_core.ports import Embedder, Vectors
 
-__all__ = ["embed", "embed_question", "embed_where_possible", "pack", "unit", "unpack"]
+__all__ = ["SCALE", "embed", "embed_question", "embed_where_possible", "pack", "unit", "unpack"]
+
+
+SCALE = 4
+"""Bytes before the values of a packed vector."""
 
 
 def unit(vectors: Vectors) -> Vectors:
@@ -47,6 +52,8 @@ def embed_where_possible(embedder: Embedder, texts: Sequence[str]) -> tuple[Vect
     try:
         return embed(embedder, texts), {}
     except IndexUnavailable as error:
+        if error.__cause__ is not None and may_pass(error.__cause__):
+            raise  # no text is to blame
         dimensions = embed(embedder, ["hello"]).shape[1]  # is it the texts, or the embedder?
         if len(texts) > 1:
             middle = len(texts) // 2
@@ -80,9 +87,9 @@ def pack(vectors: Vectors) -> list[bytes | None]:
 
 def unpack(blobs: Sequence[bytes], dimensions: int) -> Vectors:
     """The vectors of :func:`pack`, of unit length, shape (len(blobs), dimensions)."""
-    raw: NDArray[np.uint8] = np.frombuffer(b"".join(blobs), dtype=np.uint8).reshape(len(blobs), 4 + dimensions)
-    scales = raw[:, :4].copy().view("<f4")
-    vectors: Vectors = raw[:, 4:].view(np.int8).astype(np.float32)
+    raw: NDArray[np.uint8] = np.frombuffer(b"".join(blobs), dtype=np.uint8).reshape(len(blobs), SCALE + dimensions)
+    scales = raw[:, :SCALE].copy().view("<f4")
+    vectors: Vectors = raw[:, SCALE:].view(np.int8).astype(np.float32)
     vectors *= scales
     return vectors
 
