@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -50,7 +51,7 @@ def narrowed(settled: SearchOptions, called: Mapping[str, Any]) -> dict[str, Any
     takes the place of what is settled.
 
     Raises:
-        InvalidInput: for an option that is not known, or another user than the one settled.
+        InvalidInput: for an option that is not known, what is no list of ids, or another user than the one settled.
     """
     unknown = called.keys() - _KNOWN
     if unknown:
@@ -59,15 +60,30 @@ def narrowed(settled: SearchOptions, called: Mapping[str, Any]) -> dict[str, Any
     owner = settled.get("user_id")
     if owner is not None and called.get("user_id", owner) != owner:
         raise InvalidInput("user_id: not the user this retriever is bound to; leave it out")
-    within, asked = settled.get("session_ids"), called.get("session_ids")
-    if within is not None:
-        options["session_ids"] = [id_ for id_ in within if asked is None or id_ in set(asked)]
+    within, asked = _ids(settled, "session_ids"), _ids(called, "session_ids")
+    options["session_ids"] = asked if within is None else [id_ for id_ in within if asked is None or id_ in set(asked)]
     options["exclude_session_ids"] = [
-        *(settled.get("exclude_session_ids") or ()),
-        *(called.get("exclude_session_ids") or ()),
+        *(_ids(settled, "exclude_session_ids") or ()),
+        *(_ids(called, "exclude_session_ids") or ()),
     ] or None
     options["filter"] = _both(settled.get("filter"), called.get("filter"))
     return {_SEARCH_NAMES.get(name, name): value for name, value in options.items()}
+
+
+def _ids(options: Mapping[str, Any], name: str) -> list[str] | None:
+    """The ids that an option names, or None. A bare string is a slip: it would be taken for a list of letters.
+
+    Raises:
+        InvalidInput: when it is no list of strings.
+    """
+    given = options.get(name)
+    if given is None:
+        return None
+    listed = isinstance(given, Iterable) and not isinstance(given, str)
+    ids = list(given) if listed else []
+    if not listed or not all(isinstance(id_, str) for id_ in ids):
+        raise InvalidInput(f"{name}: expected a list of ids, got {reprlib.repr(given)}; write ['...']")
+    return ids
 
 
 def _both(settled: Mapping[str, Any] | Filter | None, called: Mapping[str, Any] | Filter | None) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -42,23 +43,36 @@ def narrowed(settled: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str
     Everything else an option names takes the place of what was settled.
 
     Raises:
-        InvalidInput: for an option that is not known.
+        InvalidInput: for an option that is not known, and for what is no list of ids.
     """
     known = SearchOptions.__annotations__
     if unknown := options.keys() - known.keys():
         raise InvalidInput(f"{min(unknown)}: not known to a search; use one of {', '.join(known)}")
     both = {**settled, **options}
-    within, asked = settled.get("session_ids"), options.get("session_ids")
-    if within is not None and asked is not None:
-        both["session_ids"] = [session_id for session_id in asked if session_id in set(within)]
-    elif within is not None:
-        both["session_ids"] = within
-    if excluded := [*(settled.get("exclude_session_ids") or ()), *(options.get("exclude_session_ids") or ())]:
+    within, asked = _ids(settled, "session_ids"), _ids(options, "session_ids")
+    both["session_ids"] = asked if within is None else [id_ for id_ in within if asked is None or id_ in set(asked)]
+    if excluded := [*(_ids(settled, "exclude_session_ids") or ()), *(_ids(options, "exclude_session_ids") or ())]:
         both["exclude_session_ids"] = excluded
     conditions = [_condition(given["metadata"]) for given in (settled, options) if given.get("metadata")]
     if conditions:
         both["metadata"] = And(tuple(conditions))
     return both
+
+
+def _ids(options: Mapping[str, Any], name: str) -> list[str] | None:
+    """The ids that an option names, or None. A bare string is a slip: it would be taken for a list of letters.
+
+    Raises:
+        InvalidInput: when it is no list of strings.
+    """
+    given = options.get(name)
+    if given is None:
+        return None
+    listed = isinstance(given, Iterable) and not isinstance(given, str)
+    ids = list(given) if listed else []
+    if not listed or not all(isinstance(id_, str) for id_ in ids):
+        raise InvalidInput(f"{name}: expected a list of ids, got {reprlib.repr(given)}; write ['...']")
+    return ids
 
 
 def _condition(metadata: Mapping[str, Any] | Filter) -> Filter:

@@ -103,6 +103,37 @@ def test_a_call_narrows_and_never_widens(indexed: SessionStore) -> None:
         bound.invoke("Lisbon", user_id="bob")
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"session_ids": "a"},
+        {"session_ids": 5},
+        {"session_ids": ["trip", 5]},
+        {"exclude_session_ids": "abc"},
+        {"exclude_session_ids": 5},
+        {"exclude_session_ids": [["trip"]]},
+    ],
+)
+async def test_what_is_no_list_of_ids_is_refused_by_name(wrong: dict[str, Any], indexed: SessionStore) -> None:
+    """A bare string is not spread into letters, by a call or by the retriever itself, however it is bound."""
+    [name] = wrong
+    for retriever in (SessionRetriever(store=indexed), SessionRetriever(store=indexed, session_ids=["trip"])):
+        with pytest.raises(InvalidInput, match=f"{name}: expected a list of ids"):
+            retriever.invoke("Lisbon", **wrong)
+        with pytest.raises(InvalidInput, match=f"{name}: expected a list of ids"):
+            await retriever.ainvoke("Lisbon", **wrong)
+    with pytest.raises(ValidationError, match=name):
+        SessionRetriever(store=indexed, **wrong)
+
+
+def test_any_iterable_of_ids_will_do(indexed: SessionStore) -> None:
+    """Sets, tuples and generators mean what lists mean; an empty one means no session."""
+    retriever = SessionRetriever(store=indexed)
+    assert sessions(retriever.invoke("Lisbon flight", session_ids={"trip"})) == {"trip"}
+    assert sessions(retriever.invoke("Lisbon flight", session_ids=(id_ for id_ in ["trip"]))) == {"trip"}
+    assert retriever.invoke("Lisbon flight", session_ids=()) == []
+
+
 def test_filters_of_the_retriever_and_the_call_both_hold(indexed: SessionStore) -> None:
     """A document meets the settled filter and the call's."""
     session = indexed.session("marked")

@@ -118,6 +118,37 @@ async def test_a_call_narrows_sessions_and_metadata_and_never_widens(
     assert ids(await retrieve(retriever, "Lisbon", metadata=Compare("topic", "contains", "rav"))) == ["trip/2"]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"session_ids": "a"},
+        {"session_ids": 5},
+        {"session_ids": ["trip", 5]},
+        {"exclude_session_ids": "abc"},
+        {"exclude_session_ids": 5},
+        {"exclude_session_ids": [["trip"]]},
+    ],
+)
+async def test_what_is_no_list_of_ids_is_refused_by_name(
+    store: SessionStore, retrieve: Callable[..., Any], wrong: dict[str, Any]
+) -> None:
+    """A bare string is not spread into letters, neither by the retriever nor by one call, however it is bound."""
+    [name] = wrong
+    with pytest.raises(InvalidInput, match=f"{name}: expected a list of ids"):
+        SessionRetriever(store, **wrong)
+    for retriever in (SessionRetriever(store), SessionRetriever(store, session_ids=["trip"])):
+        with pytest.raises(InvalidInput, match=f"{name}: expected a list of ids"):
+            await retrieve(retriever, "Lisbon", **wrong)
+
+
+async def test_any_iterable_of_ids_will_do(store: SessionStore, retrieve: Callable[..., Any]) -> None:
+    """Sets, tuples and generators mean what lists mean; an empty one means no session."""
+    retriever = SessionRetriever(store)
+    assert ids(await retrieve(retriever, "fish restaurant", session_ids={"dinner"})) == ["dinner/1"]
+    assert ids(await retrieve(retriever, "fish restaurant", session_ids=(id_ for id_ in ["dinner"]))) == ["dinner/1"]
+    assert await retrieve(retriever, "Lisbon", session_ids=()) == []
+
+
 async def test_neighbours_and_explanations_are_metadata(store: SessionStore, retrieve: Callable[..., Any]) -> None:
     """What a search tells beyond the message goes along where it is asked for."""
     retriever = SessionRetriever(store, similarity_top_k=1, session_ids=["trip"], neighbours=1, explain=True)
