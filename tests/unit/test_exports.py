@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import pkgutil
@@ -88,10 +89,12 @@ def test_both_forms_take_and_give_the_same(cls: type, name: str) -> None:
         assert sync.return_annotation == async_.return_annotation
 
 
-@pytest.mark.parametrize("record", [getattr(models, name) for name in models.__all__], ids=models.__all__)
-def test_records_cannot_be_changed(record: Any) -> None:
+RECORDS = [name for name in models.__all__ if dataclasses.is_dataclass(getattr(models, name))]
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_records_cannot_be_changed(name: str) -> None:
     """Records are frozen and take no further attributes."""
-    if not hasattr(record, "__dataclass_params__"):
-        pytest.skip("an alias of types, or the sequence of hits")
+    record: Any = getattr(models, name)
     assert record.__dataclass_params__.frozen
-    assert hasattr(record, "__slots__")
+    assert "__slots__" in vars(record)
