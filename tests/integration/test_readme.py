@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import langchain_core  # noqa: F401  # turns its warnings on where it is first imported: here, not in a test
 import pytest
 
+from agent_session_core import Explanation, Session, SessionStore
 from agent_session_core.exchange import Problem, parse
 
 ROOT = Path(__file__).parents[2]
@@ -24,18 +27,37 @@ def _blocks(page: Path, language: str) -> list[tuple[int, str]]:
     return [(text.count("\n", 0, block.start(2)), block.group(2)) for block in blocks]
 
 
+def _shown(page: Path) -> dict[int, str]:
+    """What a page says its examples print: the block of text right behind one, by the line before the example."""
+    both = re.compile(r"^```python\n(?:.*?)^```\n\n```text\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+    text = page.read_text(encoding="utf-8")
+    found = {}
+    for block in _BLOCK.finditer(text):
+        behind = both.match(text, block.start())
+        if block.group(1) == "python" and behind is not None and text.count("```", *behind.span()) == 4:
+            found[text.count("\n", 0, block.start(2))] = behind.group(1)
+    return found
+
+
+def _masked(text: str) -> str:
+    """Without what differs from run to run and version to version: scores and times."""
+    return re.sub(r"\b[01]\.\d\d\b", "(score)", re.sub(r"\w{3} \d{4}-\d\d-\d\d \d\d:\d\d [+-]\d{4}", "(time)", text))
+
+
 @pytest.mark.filterwarnings("ignore:RunnableWithMessageHistory is deprecated")  # many still use it, and so do we
 @pytest.mark.parametrize("page", [page for page in PAGES if _blocks(page, "python")], ids=lambda page: page.stem)
-def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader can type the examples of a page one after another, in an empty folder."""
+def test_examples_print_what_is_shown(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A reader can type the examples of a page one after another, in an empty folder, and sees what the page shows."""
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "example"}
+    shown = _shown(page)
     for line, code in _blocks(page, "python"):
         # The empty lines put the line numbers of the page into tracebacks.
         exec(compile("\n" * line + code, str(page), "exec", dont_inherit=True), names)  # noqa: S102
-    store = names.get("store")
-    if store is not None:
-        store.close()
+        assert _masked(capsys.readouterr().out) == _masked(shown.get(line, "")), f"{page.name}, line {line + 1}"
+    names["store"].close()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -51,3 +73,52 @@ def test_the_export_that_is_shown_can_be_read() -> None:
     entries = list(parse(sample.splitlines()))
     assert len(entries) == 3
     assert not [entry for entry in entries if isinstance(entry, Problem)]
+
+
+def _listed(page: str, heading: str) -> list[str]:
+    """The names in the first column of the table below a heading."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    _, found, below = text.partition(f"# {heading}\n")
+    assert found, f"{page} has no heading {heading}"
+    section, *_ = re.split(r"^#", below, maxsplit=1, flags=re.MULTILINE)
+    rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    return [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "agent_session_core",
+        "agent_session_core.exchange",
+        "agent_session_core.filters",
+        "langchain_sessions",
+        "llamaindex_sessions",
+    ],
+)
+def test_the_reference_lists_every_public_name(name: str) -> None:
+    """The table of a package has each name of its ``__all__`` once, and no other."""
+    assert sorted(_listed("reference.md", name)) == sorted(import_module(name).__all__)
+
+
+@pytest.mark.parametrize("kind", [SessionStore, Session])
+def test_the_reference_lists_every_method(kind: type) -> None:
+    """The table of a class has each public attribute once, without the async twins."""
+    public = {name for name in dir(kind) if not name.startswith("_")}
+    twins = {f"a{name}" for name in public} & public
+    assert sorted(_listed("reference.md", kind.__name__)) == sorted(public - twins)
+
+
+def test_the_guide_explains_every_part_of_an_explanation() -> None:
+    """The table of an explanation's fields has each of them."""
+    listed = _listed("guide.md", "Why was it found?")
+    assert sorted(listed) == sorted(field.name for field in fields(Explanation))
+
+
+def test_links_into_a_page_lead_to_a_heading() -> None:
+    """A link to a place in a page names one of its headings."""
+    for page in PAGES:
+        for link, anchor in re.findall(r"\]\((?!https?://)([^)#]*)#([^)]+)\)", page.read_text(encoding="utf-8")):
+            target = page.parent / link if link else page
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+            assert anchor in anchors, f"{page.name}: {link}#{anchor}"
