@@ -7,7 +7,7 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -210,10 +210,17 @@ def test_isolation(store: SessionStore) -> None:
     for user in users:
         for number in range(2):
             said = [
-                Message.user(sentence(chance), author=author, metadata={"n": place % 3})
+                Message(
+                    role="assistant" if place % 2 else "user",
+                    text=sentence(chance),
+                    author=author,
+                    created_at=START + timedelta(days=place),
+                    metadata={"n": place % 3, "of": user},
+                )
                 for place, author in enumerate(chance.choices(["ana", "ben"], k=6))
             ]
             store.session(f"{user}/{number}", user_id=user).append(said)
+    found = 0
     for _ in range(2_000):
         user = chance.choice(users)
         options: dict[str, object] = {}
@@ -226,15 +233,24 @@ def test_isolation(store: SessionStore) -> None:
         if chance.random() < 0.2:
             options["metadata"] = {"n": chance.randrange(3)}
         if chance.random() < 0.2:
+            options["roles"] = [chance.choice(["user", "assistant"])]
+        if chance.random() < 0.2:
+            options["since"] = START + timedelta(days=chance.randrange(6))
+        if chance.random() < 0.2:
             options["group_by"] = "session"
         if chance.random() < 0.2:
             options["neighbours"] = chance.randrange(3)
         options["mode"] = chance.choice(["hybrid", "keyword", "semantic"])
         for hit in store.search(sentence(chance), user_id=user, **options):  # type: ignore[arg-type]  # any option
             assert hit.session_id.split("/")[0] == user
+            assert all(near.metadata["of"] == user for near in (hit.message, *hit.neighbours))
+            assert "roles" not in options or hit.message.role in options["roles"]  # type: ignore[operator]  # a list
+            assert "since" not in options or (hit.message.created_at or START) >= options["since"]  # type: ignore[operator]  # a time
+            found += 1
             assert "author" not in options or hit.message.author == options["author"]
-            assert "metadata" not in options or hit.message.metadata == options["metadata"]
+            assert "metadata" not in options or hit.message.metadata["n"] == options["metadata"]["n"]  # type: ignore[index]  # a mapping
             assert "session_ids" not in options or hit.session_id in options["session_ids"]  # type: ignore[operator]  # a list
+    assert found > 5_000
 
 
 def test_filtered_equals_filtering_by_hand(store: SessionStore) -> None:
