@@ -89,6 +89,7 @@ def _listed(page: str, heading: str) -> list[str]:
     "name",
     [
         "agent_session_core",
+        "agent_session_core.embedding",
         "agent_session_core.exchange",
         "agent_session_core.filters",
         "langchain_sessions",
