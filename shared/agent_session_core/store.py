@@ -227,6 +227,7 @@ class SessionStore:
         metadata: Mapping[str, Any] | Filter | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        max_length: int | None = None,
         limit: int = 10,
         min_score: float = 0.0,
         mode: Mode = "hybrid",
@@ -251,6 +252,7 @@ class SessionStore:
                 :mod:`agent_session_core.filters`.
             since: only messages written at or after this (aware) time.
             until: only messages written before it.
+            max_length: only messages of at most so many characters, to leave out long output of tools.
             limit: 1 to 1,000 hits.
             min_score: only hits with at least this score, 0-1.
             mode: ``hybrid``, ``keyword`` or ``semantic``.
@@ -276,6 +278,7 @@ class SessionStore:
             metadata=metadata,
             since=since,
             until=until,
+            max_length=max_length,
             limit=limit,
             min_score=min_score,
             mode=mode,
@@ -301,6 +304,7 @@ class SessionStore:
         metadata: Mapping[str, Any] | Filter | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        max_length: int | None = None,
         limit: int = 10,
         min_score: float = 0.0,
         mode: Mode = "hybrid",
@@ -323,6 +327,7 @@ class SessionStore:
             metadata=metadata,
             since=since,
             until=until,
+            max_length=max_length,
             limit=limit,
             min_score=min_score,
             mode=mode,

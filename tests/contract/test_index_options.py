@@ -63,6 +63,25 @@ def test_filters(trips: SessionStore) -> None:
     assert found(since=START + timedelta(days=1), until=START + timedelta(days=31)) == {"The", "A"}
 
 
+def test_noise_is_left_out_by_role_and_size(store: SessionStore) -> None:
+    """Instructions and long tool output stay out where they are not wanted; what is left is ranked as before."""
+    dump = "flight LIS BRU 0815 " * 300
+    store.session("s").append(
+        Message.system("You book every flight with the least stops."),
+        Message.user("Is there a flight on Monday?"),
+        Message.tool(dump, name="search_flights"),
+        Message.tool("One flight, 168 EUR.", name="search_flights"),
+    )
+    options = {"roles": ["user", "assistant", "tool"], "max_length": 500}
+    found = store.search("a flight on Monday", **options)  # type: ignore[arg-type]  # any option
+    assert texts(found) == ["Is there a flight on Monday?", "One flight, 168 EUR."]
+    whole = {hit.message.text: hit.score for hit in store.search("a flight on Monday")}
+    assert len(whole) == 4
+    assert [hit.score for hit in found] == [whole[text] for text in texts(found)]
+    assert len(store.search("a flight", max_length=len(dump))) == 4
+    assert len(store.search("a flight", max_length=len(dump) - 1, metadata={})) == 3
+
+
 def test_a_filter_chooses_among_the_ranked(trips: SessionStore) -> None:
     """Filtering in the search equals filtering the whole ranking by hand, scores included."""
     whole = [(hit.message.id, hit.score) for hit in trips.search("a flight to Rome") if hit.message.role == "user"]
@@ -173,7 +192,7 @@ def test_words_with_one_stem_share_what_it_earned(trips: SessionStore) -> None:
         ("neighbours", -1), ("min_score", 1.5), ("min_score", float("nan")), ("recency", "much"),
         ("roles", "user"), ("roles", ["king"]), ("session_ids", "one"), ("session_ids", [""]), ("author", 5),
         ("since", datetime(2024, 1, 1)), ("until", "today"), ("metadata", ["a"]), ("archived", 1),  # noqa: DTZ001
-        ("user_id", ""), ("on_outage", "wait"),
+        ("user_id", ""), ("max_length", 0), ("max_length", 2.5), ("on_outage", "wait"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_named(store: SessionStore, argument: str, value: object) -> None:

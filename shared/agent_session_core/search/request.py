@@ -26,6 +26,8 @@ MAX_NEIGHBOURS = 100
 MAX_SESSIONS = 10_000
 """Ids in ``session_ids`` and ``exclude_session_ids``."""
 
+MAX_LENGTH = 1_000_000_000
+
 MODES = ("hybrid", "keyword", "semantic")
 GROUPS = ("message", "session")
 OUTAGES = ("raise", "keyword")
@@ -46,6 +48,7 @@ class SearchRequest:
         metadata: messages whose metadata has these values, or meets this filter.
         since: messages from this moment on (aware).
         until: messages before this moment (aware).
+        max_length: messages of at most so many characters only: long output of tools is noise to most questions.
         archived: whether archived sessions are searched too.
         limit: how many hits, 1-1,000.
         min_score: hits with at least this score (0-1) only.
@@ -75,6 +78,7 @@ class SearchRequest:
     metadata: Mapping[str, Any] | Filter | None = None
     since: datetime | None = None
     until: datetime | None = None
+    max_length: int | None = None
     archived: bool = False
     limit: int = 10
     min_score: float = 0.0
@@ -106,6 +110,8 @@ class SearchRequest:
             if getattr(self, argument) is not None:
                 _checks.moment(getattr(self, argument), argument)
         object.__setattr__(self, "condition", _filter(self.metadata))
+        if self.max_length is not None:
+            _checks.whole(self.max_length, "max_length", most=MAX_LENGTH)
         _checks.whole(self.limit, "limit", most=MAX_HITS)
         _checks.whole(self.neighbours, "neighbours", least=0, most=MAX_NEIGHBOURS)
         _share(self.min_score, "min_score")

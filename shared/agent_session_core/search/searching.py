@@ -104,8 +104,8 @@ def _allowed(
         allowed &= scope.message("created_at") >= to_microseconds(request.since)
     if request.until is not None:
         allowed &= scope.message("created_at") < to_microseconds(request.until)
-    if request.condition is not None:
-        matching = sql.matching(conn, request.tenant, request.user_id, request.condition)
+    if request.condition is not None or request.max_length is not None:
+        matching = sql.matching(conn, request.tenant, request.user_id, request.condition, request.max_length)
         allowed &= np.isin(scope.message("id"), np.array(matching, dtype=np.int64))
     return allowed
 

@@ -183,14 +183,20 @@ def message_at(
     return None if row is None else (Title(row[0], row[1]), from_row(row[2:]))
 
 
-def matching(conn: Connection, tenant: str, user_id: str | None, condition: Filter) -> list[int]:
-    """The keys of the messages whose metadata meets ``condition``."""
-    prepare(conn, condition)
+def matching(
+    conn: Connection, tenant: str, user_id: str | None, condition: Filter | None, max_length: int | None
+) -> list[int]:
+    """The keys of the messages whose metadata meets ``condition`` and that have at most so many characters."""
     statement = (
         select(_m.session, _m.seq)
         .join_from(sessions, messages, _m.session == _s.id)
-        .where(_s.tenant == tenant, NOT_REMOVED, sqlite_condition(condition, func.coalesce(_m.metadata, "{}")))
+        .where(_s.tenant == tenant, NOT_REMOVED)
     )
+    if condition is not None:
+        prepare(conn, condition)
+        statement = statement.where(sqlite_condition(condition, func.coalesce(_m.metadata, "{}")))
+    if max_length is not None:
+        statement = statement.where(func.length(_m.text) <= max_length)
     if user_id is not None:
         statement = statement.where(_s.user_id == user_id)
     return [key_of(session, seq) for session, seq in conn.execute(statement)]
