@@ -8,7 +8,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
 
 from agent_session_core import SessionNotFound, SessionStore
-from llamaindex_sessions._messages import message_to_record
+from llamaindex_sessions._arguments import archived_of, archived_or_both, records_of, whole
 from llamaindex_sessions._opening import StoreBacked
 from llamaindex_sessions._reading import asessions_of, read_all, read_one, seqs_at
 
@@ -53,20 +53,28 @@ class AsyncSessionChatStore(StoreBacked, AsyncDBChatStore):
         A cut inside a turn reaches back, so that no tool's result stands without its call.
 
         Raises:
-            InvalidInput: for a negative limit or offset.
+            InvalidInput: for a negative limit or offset, and for an unknown status.
         """
+        archived = archived_or_both(status)
         if limit == 0:
             return []
         try:
             session = await self._store.asession(key, create=False)
-            return read_all(await session.amessages(archived=_archived(status), offset=offset or 0, limit=limit))
+            return read_all(
+                await session.amessages(archived=archived, offset=0 if offset is None else offset, limit=limit)
+            )
         except SessionNotFound:
             return []
 
     async def count_messages(self, key: str, status: MessageStatus | None = MessageStatus.ACTIVE) -> int:
-        """How many messages ``key`` has with this status (None: with any); 0 for a key that is not there."""
+        """How many messages ``key`` has with this status (None: with any); 0 for a key that is not there.
+
+        Raises:
+            InvalidInput: for an unknown status.
+        """
+        archived = archived_or_both(status)
         try:
-            return await (await self._store.asession(key, create=False)).acount(archived=_archived(status))
+            return await (await self._store.asession(key, create=False)).acount(archived=archived)
         except SessionNotFound:
             return 0
 
@@ -74,7 +82,7 @@ class AsyncSessionChatStore(StoreBacked, AsyncDBChatStore):
         """Add a message at the end of the history of ``key``.
 
         Raises:
-            InvalidInput: naming what cannot be stored.
+            InvalidInput: naming what cannot be stored, or an unknown status.
             SessionNotFound: when the key is another user's.
             SessionNotActive: when the session is closed, expired or archived.
         """
@@ -88,13 +96,9 @@ class AsyncSessionChatStore(StoreBacked, AsyncDBChatStore):
         Raises:
             InvalidInput, SessionNotFound, SessionNotActive: as :meth:`add_message`.
         """
-        records = [message_to_record(message) for message in messages]
+        records, archived = records_of(messages), archived_of(status)
         if records:
-            session = await self._store.asession(key)
-            if status == MessageStatus.ACTIVE:
-                await session.aappend(records, ids="loose")
-            else:
-                await session.aappend(records, ids="loose", archived=True)
+            await (await self._store.asession(key)).aappend(records, ids="loose", archived=archived)
 
     async def set_messages(
         self, key: str, messages: Sequence[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
@@ -106,37 +110,47 @@ class AsyncSessionChatStore(StoreBacked, AsyncDBChatStore):
         Raises:
             InvalidInput, SessionNotFound, SessionNotActive: as :meth:`add_message`.
         """
-        records = [message_to_record(message) for message in messages]
+        records, archived = records_of(messages), archived_of(status)
         try:
-            session = await self._store.asession(key, create=bool(records))
-            if status == MessageStatus.ACTIVE:
-                await session.areplace(records)
-            else:
-                await session.areplace(records, archived=True)
+            await (await self._store.asession(key, create=bool(records))).areplace(records, archived=archived)
         except SessionNotFound:
             if records:
                 raise
 
     async def delete_message(self, key: str, idx: int) -> ChatMessage | None:
-        """Take back the active message at place ``idx`` (from 0; -1 is the last), and return it, or None."""
+        """Take back the active message at place ``idx`` (from 0; -1 is the last), and return it, or None.
+
+        Raises:
+            InvalidInput: when the place is no whole number.
+        """
+        place = whole(idx, "idx")
         try:
             session = await self._store.asession(key, create=False)
-            if idx < -1:
-                return read_one(await session.aremove(seqs=seqs_at(await session.amessages(), idx)))
-            return read_one(await (session.aremove(index=idx) if idx >= 0 else session.aremove(last=1)))
+            if place < -1:
+                return read_one(await session.aremove(seqs=seqs_at(await session.amessages(), place)))
+            return read_one(await (session.aremove(index=place) if place >= 0 else session.aremove(last=1)))
         except SessionNotFound:
             return None
 
     async def delete_messages(self, key: str, status: MessageStatus | None = None) -> None:
-        """Take back the messages of ``key`` with this status (None: with any)."""
+        """Take back the messages of ``key`` with this status (None: with any).
+
+        Raises:
+            InvalidInput: for an unknown status; nothing is taken back then.
+        """
+        archived = archived_or_both(status)
         try:
-            await (await self._store.asession(key, create=False)).aremove(archived=_archived(status))
+            await (await self._store.asession(key, create=False)).aremove(archived=archived)
         except SessionNotFound:
             return
 
     async def delete_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
-        """Take back the ``n`` oldest active messages and return them; none for an ``n`` below 1."""
-        if n < 1:
+        """Take back the ``n`` oldest active messages and return them; none for an ``n`` below 1.
+
+        Raises:
+            InvalidInput: when ``n`` is no whole number.
+        """
+        if whole(n, "n") < 1:
             return []
         try:
             return read_all(await (await self._store.asession(key, create=False)).aremove(first=n))
@@ -144,8 +158,12 @@ class AsyncSessionChatStore(StoreBacked, AsyncDBChatStore):
             return []
 
     async def archive_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
-        """Archive the ``n`` oldest active messages and return them; none for an ``n`` below 1."""
-        if n < 1:
+        """Archive the ``n`` oldest active messages and return them; none for an ``n`` below 1.
+
+        Raises:
+            InvalidInput: when ``n`` is no whole number.
+        """
+        if whole(n, "n") < 1:
             return []
         try:
             return read_all(await (await self._store.asession(key, create=False)).aset_aside(first=n))
@@ -155,8 +173,3 @@ class AsyncSessionChatStore(StoreBacked, AsyncDBChatStore):
     async def get_keys(self) -> list[str]:
         """The keys with messages of any status, the one that changed last first."""
         return [session.id async for session in asessions_of(self._store) if await session.acount(archived=None)]
-
-
-def _archived(status: MessageStatus | None) -> bool | None:
-    """The store's word for a status: None is both."""
-    return None if status is None else status == MessageStatus.ARCHIVED

@@ -6,6 +6,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.storage.chat_store.base import BaseChatStore
 
 from agent_session_core import SessionNotFound, SessionStore
+from llamaindex_sessions._arguments import records_of, whole
 from llamaindex_sessions._messages import message_to_record
 from llamaindex_sessions._opening import StoreBacked
 from llamaindex_sessions._reading import asessions_of, read_all, read_one, seqs_at, sessions_of
@@ -47,7 +48,7 @@ class SessionChatStore(StoreBacked, BaseChatStore):
             SessionNotFound: when the key is another user's.
             SessionNotActive: when the session is closed, expired or archived.
         """
-        records = [message_to_record(message) for message in messages]
+        records = records_of(messages)
         try:
             self._store.session(key, create=bool(records)).replace(records)
         except SessionNotFound:
@@ -56,7 +57,7 @@ class SessionChatStore(StoreBacked, BaseChatStore):
 
     async def aset_messages(self, key: str, messages: list[ChatMessage]) -> None:
         """As :meth:`set_messages`."""
-        records = [message_to_record(message) for message in messages]
+        records = records_of(messages)
         try:
             await (await self._store.asession(key, create=bool(records))).areplace(records)
         except SessionNotFound:
@@ -109,22 +110,28 @@ class SessionChatStore(StoreBacked, BaseChatStore):
             return None
 
     def delete_message(self, key: str, idx: int) -> ChatMessage | None:
-        """Take back the message at place ``idx`` (from 0; -1 is the last), and return it; None where there is none."""
+        """Take back the message at place ``idx`` (from 0; -1 is the last), and return it; None where there is none.
+
+        Raises:
+            InvalidInput: when the place is no whole number.
+        """
+        place = whole(idx, "idx")
         try:
             session = self._store.session(key, create=False)
-            if idx < -1:
-                return read_one(session.remove(seqs=seqs_at(session.messages(), idx)))
-            return read_one(session.remove(index=idx) if idx >= 0 else session.remove(last=1))
+            if place < -1:
+                return read_one(session.remove(seqs=seqs_at(session.messages(), place)))
+            return read_one(session.remove(index=place) if place >= 0 else session.remove(last=1))
         except SessionNotFound:
             return None
 
     async def adelete_message(self, key: str, idx: int) -> ChatMessage | None:
         """As :meth:`delete_message`."""
+        place = whole(idx, "idx")
         try:
             session = await self._store.asession(key, create=False)
-            if idx < -1:
-                return read_one(await session.aremove(seqs=seqs_at(await session.amessages(), idx)))
-            return read_one(await (session.aremove(index=idx) if idx >= 0 else session.aremove(last=1)))
+            if place < -1:
+                return read_one(await session.aremove(seqs=seqs_at(await session.amessages(), place)))
+            return read_one(await (session.aremove(index=place) if place >= 0 else session.aremove(last=1)))
         except SessionNotFound:
             return None
 

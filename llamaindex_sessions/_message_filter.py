@@ -11,6 +11,7 @@ from llama_index.core.schema import BaseNode
 
 from agent_session_core.filters import And, Compare, Filter, Not, Or, checked, compares, matches
 from agent_session_core.models import ROLES
+from llamaindex_sessions._arguments import strings
 
 __all__ = ["OWN_KEYS", "MessageFilter"]
 
@@ -41,9 +42,10 @@ class MessageFilter:
         """The filter, checked; times that ``created_at`` is compared with may have any offset, or none for UTC.
 
         Raises:
-            InvalidInput: when the condition is beyond the limits.
+            InvalidInput: when the condition is beyond the limits, or what should be ids is no list of strings.
         """
-        return cls(None if condition is None else _in_utc(checked(condition)), node_ids, session_ids)
+        told = None if condition is None else _in_utc(checked(condition))
+        return cls(told, strings(node_ids, "node_ids"), strings(session_ids, "doc_ids"))
 
     @property
     def sessions(self) -> list[str] | None:
@@ -110,12 +112,15 @@ def _tell(part: Compare, told: dict[str, Any]) -> bool:
     moment = _moment(part.value) if part.key == "created_at" else None
     if moment is None or part.operator not in _FROM | _UNTIL:
         return False
-    if part.operator in _FROM:
-        since = moment + _FROM[part.operator]
-        told["since"] = max(since, told.get("since", since))
-    if part.operator in _UNTIL:
-        until = moment + _UNTIL[part.operator]
-        told["until"] = min(until, told.get("until", until))
+    try:
+        if part.operator in _FROM:
+            since = moment + _FROM[part.operator]
+            told["since"] = max(since, told.get("since", since))
+        if part.operator in _UNTIL:
+            until = moment + _UNTIL[part.operator]
+            told["until"] = min(until, told.get("until", until))
+    except OverflowError:  # the last moment there is has none after it
+        return False
     return True
 
 

@@ -18,9 +18,10 @@ from llama_index.core.schema import (
 
 from agent_session_core import InvalidInput
 from agent_session_core.nodes import Node as Record
+from llamaindex_sessions._arguments import listed
 from llamaindex_sessions._values import exact, plain, restored
 
-__all__ = ["node_to_record", "record_to_node"]
+__all__ = ["node_to_record", "nodes_to_records", "record_to_node"]
 
 _CLASSES: dict[str, type[Any]] = {
     kind.__name__: kind for kind in (TextNode, ImageNode, IndexNode, Document, ImageDocument, Node)
@@ -52,6 +53,15 @@ def node_to_record(node: BaseNode) -> Record:
         ref_doc_id=_ref_doc_id(node),
         vector=node.embedding,
     )
+
+
+def nodes_to_records(nodes: Sequence[BaseNode]) -> list[Record]:
+    """The records of nodes.
+
+    Raises:
+        InvalidInput: when it is no list of nodes; and as :func:`node_to_record`.
+    """
+    return [node_to_record(node) for node in listed(nodes, "nodes")]
 
 
 def record_to_node(record: Record) -> BaseNode:

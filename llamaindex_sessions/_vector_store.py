@@ -20,9 +20,10 @@ from typing_extensions import Self
 from agent_session_core import InvalidInput, SessionStore
 from agent_session_core.filters import Filter
 from agent_session_core.nodes import NodeCollection, NodeHit, NodeMode
+from llamaindex_sessions._arguments import check_query
 from llamaindex_sessions._filters import condition_of
 from llamaindex_sessions._message_view import MessageView, mode_name
-from llamaindex_sessions._nodes import node_to_record, record_to_node
+from llamaindex_sessions._nodes import nodes_to_records, record_to_node
 from llamaindex_sessions._opening import StoreBacked
 
 __all__ = ["SessionVectorStore"]
@@ -120,12 +121,12 @@ class SessionVectorStore(StoreBacked, BasePydanticVectorStore):
         Raises:
             InvalidInput: for a node without an embedding or with one of another dimension; in the view of messages.
         """
-        return self._writable(kwargs).add([node_to_record(node) for node in nodes])
+        return self._writable(kwargs).add(nodes_to_records(nodes))
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """As :meth:`add`."""
         collection = self._writable(kwargs)
-        return await collection.aadd(await asyncio.to_thread(lambda: [node_to_record(node) for node in nodes]))
+        return await collection.aadd(await asyncio.to_thread(nodes_to_records, nodes))
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Delete the nodes of a document."""
@@ -192,12 +193,14 @@ class SessionVectorStore(StoreBacked, BasePydanticVectorStore):
             InvalidInput: for a mode that is not offered, an embedding or question that is missing, another option.
             IndexUnavailable: in the view of messages, when the index cannot answer.
         """
+        check_query(query)
         if self._nodes is None:
             return self._messages.query(query, _condition(query, kwargs))
         return _result(self._nodes.query(**_asked(query, kwargs)))
 
     async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """As :meth:`query`."""
+        check_query(query)
         if self._nodes is None:
             return await self._messages.aquery(query, _condition(query, kwargs))
         return _result(await self._nodes.aquery(**_asked(query, kwargs)))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage, ToolCallBlock
 from llama_index.core.memory import Memory
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
 
-from agent_session_core import SessionNotFound, SessionStore
+from agent_session_core import InvalidInput, SessionNotFound, SessionStore
 from llamaindex_sessions import AsyncSessionChatStore
 
 ACTIVE, ARCHIVED = MessageStatus.ACTIVE, MessageStatus.ARCHIVED
@@ -68,6 +69,61 @@ async def test_a_key_that_is_not_there_answers_with_nothing(chats: AsyncSessionC
     await chats.delete_messages("no")
     assert await chats.delete_oldest_messages("no", 2) == []
     assert await chats.archive_oldest_messages("no", 2) == []
+    assert await chats.get_keys() == []
+
+
+@pytest.mark.parametrize("status", ["bogus", "ACTIVE", "", 5, True])
+async def test_an_unknown_status_is_refused_and_changes_nothing(chats: AsyncSessionChatStore, status: Any) -> None:
+    """No method takes what is no status for one of the two, also where the key is not there."""
+    await chats.add_messages("trip", said("a", "b"))
+    calls: list[Callable[[str], Coroutine[Any, Any, Any]]] = [
+        lambda key: chats.delete_messages(key, status=status),
+        lambda key: chats.add_message(key, said("c")[0], status=status),
+        lambda key: chats.add_messages(key, said("c"), status=status),
+        lambda key: chats.add_messages(key, [], status=status),
+        lambda key: chats.set_messages(key, said("c"), status=status),
+        lambda key: chats.get_messages(key, status=status),
+        lambda key: chats.get_messages(key, status=status, limit=0),
+        lambda key: chats.count_messages(key, status=status),
+    ]
+    for call in calls:
+        for key in ("trip", "no"):
+            with pytest.raises(InvalidInput, match=r"status: .* is not known; use 'active' or 'archived'"):
+                await call(key)
+    assert texts(await chats.get_messages("trip", status=None)) == ["a", "b"]
+    assert await chats.count_messages("trip", status=ARCHIVED) == 0
+    assert await chats.get_keys() == ["trip"]
+
+
+async def test_a_message_is_added_with_one_status(chats: AsyncSessionChatStore) -> None:
+    """No status means any where messages are read, and nothing where they are written; its plain word will do."""
+    missing: Any = None
+    for call in (chats.add_messages, chats.set_messages):
+        with pytest.raises(InvalidInput, match="status: None is not known"):
+            await call("trip", said("a"), missing)
+    word: Any = "archived"
+    await chats.add_messages("trip", said("a"), word)
+    assert texts(await chats.get_messages("trip", word)) == ["a"]
+
+
+@pytest.mark.parametrize("wrong", ["1", None, 1.0, True])
+async def test_what_is_no_number_is_named(chats: AsyncSessionChatStore, wrong: Any) -> None:
+    """Places and amounts are whole numbers."""
+    await chats.add_messages("trip", said("a", "b"))
+    with pytest.raises(InvalidInput, match="idx: expected a whole number"):
+        await chats.delete_message("trip", wrong)
+    for call in (chats.delete_oldest_messages, chats.archive_oldest_messages):
+        with pytest.raises(InvalidInput, match="n: expected a whole number"):
+            await call("trip", wrong)
+    assert await chats.count_messages("trip") == 2
+
+
+@pytest.mark.parametrize("wrong", [None, "abc", 5, ChatMessage(content="alone")])
+async def test_what_is_no_list_of_messages_is_named(chats: AsyncSessionChatStore, wrong: Any) -> None:
+    """A single message, a string or nothing at all."""
+    for call in (chats.add_messages, chats.set_messages):
+        with pytest.raises(InvalidInput, match="messages: expected a list"):
+            await call("trip", wrong)
     assert await chats.get_keys() == []
 
 

@@ -157,6 +157,24 @@ def test_a_place_that_is_not_there_deletes_nothing(chats: SessionChatStore, plac
     assert len(chats.get_messages("trip")) == 3
 
 
+@pytest.mark.parametrize("place", ["1", None, 1.0, True])
+def test_a_place_that_is_no_number_is_named(chats: SessionChatStore, place: Any) -> None:
+    """Nothing is deleted then."""
+    chats.set_messages("trip", [user("a"), agent("b")])
+    with pytest.raises(InvalidInput, match="idx: expected a whole number"):
+        chats.delete_message("trip", place)
+    assert len(chats.get_messages("trip")) == 2
+
+
+@pytest.mark.parametrize("given", [None, "abc", 5, ChatMessage(content="alone")])
+def test_what_is_no_list_of_messages_is_named(chats: SessionChatStore, given: Any) -> None:
+    """A single message, a string or nothing at all: what was there stays."""
+    chats.set_messages("trip", TURN)
+    with pytest.raises(InvalidInput, match="messages: expected a list"):
+        chats.set_messages("trip", given)
+    assert chats.get_messages("trip") == TURN
+
+
 def test_the_last_message_can_be_deleted_until_none_is_left(chats: SessionChatStore) -> None:
     """``delete_last_message`` gives the newest, then None, and never fails."""
     chats.set_messages("trip", [user("a"), agent("b")])

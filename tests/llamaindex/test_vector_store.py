@@ -584,6 +584,15 @@ def test_bad_nodes(vectors: SessionVectorStore, node: Any, named: str) -> None:
     assert {"changed" in one.metadata for one in vectors.get_nodes()} == {False}
 
 
+@pytest.mark.parametrize("given", [None, "abc", 5, TextNode(text="alone")])
+async def test_what_is_no_list_of_nodes_is_named(vectors: SessionVectorStore, given: Any) -> None:
+    """A single node, a string or nothing at all, sync and async alike."""
+    with pytest.raises(InvalidInput, match="nodes: expected a list"):
+        vectors.add(given)
+    with pytest.raises(InvalidInput, match="nodes: expected a list"):
+        await vectors.async_add(given)
+
+
 @pytest.mark.parametrize(
     ("query", "named"),
     [
@@ -595,6 +604,12 @@ def test_bad_nodes(vectors: SessionVectorStore, node: Any, named: str) -> None:
         (asked("x", alpha=7.0, mode=Mode.HYBRID), "alpha: 7.0"),
         (asked("x", top=-3), "k: -3"),
         (asked("x", filters="place = 1"), "filters: expected MetadataFilters, got str"),
+        (asked("x", node_ids="flight"), "node_ids: expected a list"),
+        (asked("x", node_ids=[5]), "node_ids: expected a string"),
+        (asked("x", doc_ids=5), "ref_doc_ids: expected a list"),
+        (VectorStoreQuery(query_embedding=[10**400]), "vector: a vector is a list of numbers"),
+        (None, "query: expected a VectorStoreQuery, got NoneType"),
+        ("rain", "query: expected a VectorStoreQuery, got str"),
     ],
 )
 async def test_bad_queries(vectors: SessionVectorStore, query: VectorStoreQuery, named: str) -> None:

@@ -103,6 +103,16 @@ FILTERS: list[tuple[MetadataFilters, set[str]]] = [
     (where("created_at", "==", "2024-05-01T09:00:00"), {"trip/2"}),
     (where("created_at", ">", "2024-05-02"), set()),
     (where("created_at", "text_match", "T09"), {"trip/2"}),
+    (where("created_at", ">", "9999-12-31T23:59:59.999999"), set()),
+    (where("created_at", "==", "9999-12-31T23:59:59.999999"), set()),
+    (
+        joined(
+            FilterCondition.AND,
+            where("created_at", "<=", "9999-12-31T23:59:59.999999"),
+            where("created_at", ">=", "2024-05-01T11:00:00Z"),
+        ),
+        {"work/2/1", "work/2/2"},
+    ),
     (
         joined(FilterCondition.AND, where("topic", "==", "travel"), where("role", "==", "user")),
         {"trip/1"},
@@ -269,6 +279,11 @@ def test_filters_that_the_search_cannot_be_told(url: str) -> None:
         (VectorStoreQuery(query_embedding=[1.0]), "query_str: messages are searched by a question in words"),
         (asked("x", top=0), "limit: 0"),
         (asked("x", filters="x"), "filters: expected MetadataFilters"),
+        (asked("x", node_ids=[5]), "node_ids: expected strings, got 5"),
+        (asked("x", node_ids="trip/1"), "node_ids: expected a list"),
+        (asked("x", doc_ids="trip"), "doc_ids: expected a list"),
+        (asked("x", doc_ids=5), "doc_ids: expected a list"),
+        (None, "query: expected a VectorStoreQuery, got NoneType"),
     ],
 )
 async def test_bad_queries(messages: SessionVectorStore, query: VectorStoreQuery, named: str) -> None:
@@ -277,6 +292,16 @@ async def test_bad_queries(messages: SessionVectorStore, query: VectorStoreQuery
         messages.query(query)
     with pytest.raises(InvalidInput, match=re.escape(named)):
         await messages.aquery(query)
+
+
+async def test_ids_that_are_none_are_refused(messages: SessionVectorStore) -> None:
+    """Reading by what is no list of ids names it, sync and async."""
+    for wrong in ([5], "trip/1", 5):
+        given: Any = wrong
+        with pytest.raises(InvalidInput, match="node_ids: expected"):
+            messages.get_nodes(given)
+        with pytest.raises(InvalidInput, match="node_ids: expected"):
+            await messages.aget_nodes(given)
 
 
 def test_it_tells_what_it_is(messages: SessionVectorStore) -> None:
