@@ -109,12 +109,12 @@ def test_nearness_is_about_the_average_message() -> None:
 
 
 def test_fusion_by_hand() -> None:
-    """The best words are worth 1, meaning 2, a named speaker .3, and .3 of the session's best comes on top."""
+    """The best words are worth 1, meaning 2, a named speaker .5, and .3 of the session's best comes on top."""
     words = np.array([1.0, 0.5, 0.0], dtype=np.float32)
     near = np.array([0.1, 0.4, -0.2], dtype=np.float32)
     fused = fuse(words, near, np.array([False, True, False]), np.array([0, 0, 1]))
-    own = np.array([1.2, 1.6, 0.0])
-    assert np.allclose(fused.total, own + 0.3 * np.array([1.6, 1.6, 0.0]))
+    own = np.array([1.2, 1.8, 0.0])
+    assert np.allclose(fused.total, own + 0.3 * np.array([1.8, 1.8, 0.0]))
     parts = fused.words + fused.meaning + fused.named + fused.session
     assert np.allclose(parts, fused.total)
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import time
 from functools import partial
 from typing import TYPE_CHECKING
 
 from agent_session_core.embedding import EmbeddingService, WordLlamaEmbedder
-from agent_session_core.errors import EmbeddingChanged, IndexUnavailable
+from agent_session_core.errors import EmbeddingChanged, IndexUnavailable, SessionError
 from agent_session_core.indexing import Indexer
 from agent_session_core.models import SearchResults
 from agent_session_core.search import changes
 from agent_session_core.search import statements as sql
 from agent_session_core.search.cache import ScopeCache
+from agent_session_core.search.query import read_question
 from agent_session_core.search.rebuild import rebuild
 from agent_session_core.search.refresh import MOST_MESSAGES, up_to_date
 from agent_session_core.search.scope import empty_scope
@@ -21,11 +23,14 @@ from agent_session_core.search.verify import mend, verify
 from agent_session_core.search.words import Words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection
 
     from agent_session_core.models import IndexReport
     from agent_session_core.ports import Embedder, Vectors
     from agent_session_core.search.request import SearchRequest
+    from agent_session_core.search.scope import Scope
     from agent_session_core.search.words import Analyzer
     from agent_session_core.sql.engine import Database
 
@@ -58,26 +63,51 @@ class EmbeddedIndex:
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self._database = database
-        self._embedder = embedder or WordLlamaEmbedder()
-        if not isinstance(self._embedder, EmbeddingService | WordLlamaEmbedder):
-            self._embedder = EmbeddingService(self._embedder)
-        self._store_words = Words(analyzer)
-        self._words = {str(analyzer): self._store_words}
-        self._indexer = Indexer(database, self._embedder, self._store_words)
-        self._cache = ScopeCache(cache_bytes)
+        self._given = embedder
+        self._analyzer: Analyzer = analyzer
+        self._cache_bytes = cache_bytes
+        self._start()
+
+    def _start(self) -> None:
+        """Begin with locks of this process's own: a fork may inherit its parent's in the middle of their use."""
+        self._process = os.getpid()
+        embedder = self._given or WordLlamaEmbedder()
+        if not isinstance(embedder, EmbeddingService | WordLlamaEmbedder):
+            embedder = EmbeddingService(embedder)
+        self._store_words = Words(self._analyzer)
+        self._words = {str(self._analyzer): self._store_words}
+        self._indexer = Indexer(self._database, embedder, self._store_words)
+        self._cache = ScopeCache(self._cache_bytes)
+
+    def _check_process(self) -> None:
+        if self._process != os.getpid():
+            self._start()
 
     def search(self, request: SearchRequest) -> SearchResults:
         """Answer a request.
 
         Raises:
             EmbeddingChanged: when the index was made with another embedder or analyzer, unless by keyword.
-            IndexUnavailable: when a purely semantic search cannot embed the question and may not fall back.
+            IndexUnavailable: when a purely semantic search cannot embed the question and may not fall back, or rows of
+                the index cannot be read.
         """
+        self._check_process()
+        try:
+            return self._answer(request)
+        except SessionError:
+            raise
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise IndexUnavailable(
+                f"the index holds what cannot be read ({error}); store.reindex() makes it anew"
+            ) from error
+
+    def _answer(self, request: SearchRequest) -> SearchResults:
         reason = self._index_pending(request)
         vector = None
         if request.mode != "keyword":
+            about = self._database.read(partial(self._about, request), snapshot=True)
             try:
-                vector = self._indexer.embed_question(request.query)
+                vector = self._indexer.embed_question(about)
             except IndexUnavailable as error:
                 if request.mode == "semantic" and request.on_outage == "raise":
                     raise
@@ -90,14 +120,17 @@ class EmbeddedIndex:
         Raises:
             EmbeddingChanged: when the embedder gives vectors of other dimensions than before.
         """
+        self._check_process()
         return self._indexer.drain(tenant, user_id)
 
     def forget(self, tenant: str) -> None:
         """Take sessions that were deleted out of the index."""
+        self._check_process()
         self._indexer.forget(tenant)
 
     def verify(self, tenant: str) -> IndexReport:
         """Compare what is stored with what is indexed, message by message. What is pending is counted, not compared."""
+        self._check_process()
         made = self._database.read(partial(sql.info, tenant=tenant))
         words = self._store_words if made is None else self._words_of(made.analyzer)
         return verify(self._database, words, tenant)
@@ -108,6 +141,7 @@ class EmbeddedIndex:
         Raises:
             EmbeddingChanged: when the index was made with another embedder or analyzer: reindex() mends that.
         """
+        self._check_process()
         made = self._database.read(partial(sql.info, tenant=tenant))
         if made is not None:
             self._indexer.require(made)
@@ -125,6 +159,7 @@ class EmbeddedIndex:
         Raises:
             IndexUnavailable: when the embedder fails.
         """
+        self._check_process()
         self._indexer.wake()
         count = rebuild(self._database, self._indexer, self._store_words, tenant)
         self._cache.clear()
@@ -155,15 +190,30 @@ class EmbeddedIndex:
             return SearchResults(degraded=reason)
         if vector is not None:
             self._indexer.require(made)  # another process may have made it anew meanwhile
+        scope, marks, truncated = self._scope(request, made, conn)
+        if vector is not None and len(vector) != scope.dimensions:
+            vector = None  # nothing has a vector yet
+        return SearchResults(search(conn, request, scope, marks, vector), degraded=reason, truncated=truncated)
+
+    def _about(self, request: SearchRequest, conn: Connection) -> str:
+        """What of the question is embedded: all but the names of those who speak in its scope."""
+        made = sql.info(conn, request.tenant)
+        if made is None:
+            return request.query
+        scope, _, _ = self._scope(request, made, conn)
+        return read_question(request.query, scope.speakers, scope.words).about
+
+    def _scope(
+        self, request: SearchRequest, made: sql.Info, conn: Connection
+    ) -> tuple[Scope, Sequence[sql.SessionMark], bool]:
+        """The request's scope as it stands, its sessions, and whether older messages of it are left out."""
         key = (request.tenant, request.user_id, made.generation)
         scope = self._cache.get(key)
         if scope is None or len(scope) > MOST_MESSAGES * 5 // 4 or scope.dimensions != (made.dimensions or 0):
             scope = empty_scope(self._words_of(made.analyzer), made.dimensions or 0)
         scope, marks, truncated = up_to_date(conn, scope, made.slot, request.tenant, request.user_id)
         self._cache.put(key, scope)
-        if vector is not None and len(vector) != scope.dimensions:
-            vector = None  # nothing has a vector yet
-        return SearchResults(search(conn, request, scope, marks, vector), degraded=reason, truncated=truncated)
+        return scope, marks, truncated
 
     def _words_of(self, analyzer: str) -> Words:
         """The tokenizer that an index was made with, which need not be the store's."""

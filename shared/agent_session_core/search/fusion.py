@@ -18,7 +18,7 @@ Mode: TypeAlias = Literal["hybrid", "keyword", "semantic"]
 
 MEANING = 2.0
 """What a vector as near as can be is worth, where the best words are worth 1."""
-NAMED = 0.3
+NAMED = 0.5
 """Added to what was said by a speaker whom the question names."""
 SESSION = 0.3
 """How much of the best score of its session a message gets."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from agent_session_core.search.words import Words
 
@@ -41,11 +42,13 @@ class Question:
         words: the words to look for, each once, as written (lower case).
         stems: the stem of each word; the same stem under two words counts twice.
         named: the numbers of the speakers that the question names.
+        about: the text without their names, to be embedded.
     """
 
     words: tuple[str, ...]
     stems: tuple[int, ...]
     named: frozenset[int]
+    about: str
 
 
 class Speakers:
@@ -122,4 +125,13 @@ def read_question(text: str, speakers: Speakers, words: Words) -> Question:
     distinct = list(dict.fromkeys(asked))
     wanted = [word for word in distinct if word not in STOP_WORDS and word not in names]
     wanted = (wanted or [word for word in distinct if word not in names] or distinct)[:MOST_WORDS]
-    return Question(tuple(wanted), tuple(words.stem(wanted)), named)
+    return Question(tuple(wanted), tuple(words.stem(wanted)), named, _without(text, names, words))
+
+
+def _without(text: str, names: Collection[str], words: Words) -> str:
+    """``text`` without names, whose pull on the vector is another one than who speaks; whole when nothing is left."""
+    if not names:
+        return text
+    alternatives = "|".join(map(re.escape, sorted(names)))
+    rest = re.sub(rf"(?<!\w)(?:{alternatives})(?:['\u2019]s)?(?!\w)", " ", text, flags=re.IGNORECASE)
+    return rest if any(word not in STOP_WORDS for word in words.split(rest)) else text
