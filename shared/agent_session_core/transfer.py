@@ -10,7 +10,6 @@ from itertools import groupby
 from sqlalchemy import Connection
 
 from agent_session_core import _checks
-from agent_session_core._json import encode
 from agent_session_core.content import StoredMessage, from_row, now, same_content, to_microseconds, to_row
 from agent_session_core.errors import InvalidInput
 from agent_session_core.exchange import Entry, MessageEntry, Problem, SessionEntry
@@ -25,6 +24,8 @@ __all__ = ["LoadReport", "export", "load"]
 
 BATCH = 500
 """Messages read, or written in one commit, at a time."""
+MOST_SEQ = 2**31 - 1
+"""The highest place a message may be loaded at: the index packs places into 32 bits."""
 MOST_PROBLEMS = 1_000
 """Problems that a report lists; further ones are counted."""
 
@@ -122,6 +123,9 @@ class _Loading:
                 rows.append((entry, to_row(entry.message, at=at)))
                 if entry.message.id is not None:
                     _checks.identifier(entry.message.id, "id")
+                for field, number in (("seq", entry.message.seq), ("run", entry.message.run)):
+                    if number is not None:
+                        _checks.whole(number, field, most=MOST_SEQ)
             except InvalidInput as error:
                 if rows and rows[-1][0] is entry:
                     rows.pop()
@@ -170,7 +174,7 @@ def _columns(record: SessionRecord) -> dict[str, object]:
     return {
         "agent_id": _checks.optional_identifier(record.agent_id, "agent_id"),
         "title": _checks.title(record.title),
-        "metadata": encode(dict(record.metadata), "metadata") if record.metadata else None,
+        "metadata": _checks.json_object(record.metadata, "metadata"),
         "status": record.status,
         "run": record.run,
         "revision": record.revision,
