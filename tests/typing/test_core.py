@@ -103,7 +103,7 @@ def slips(store: SessionStore, session: Session, message: Message) -> None:
 def _told(path: Path) -> list[tuple[int, str]]:
     """The lines and codes of mypy's errors."""
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", "--no-error-summary", str(path)],
+        [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", "--follow-imports", "silent", str(path)],
         cwd=ROOT,
         capture_output=True,
         text=True,
