@@ -168,7 +168,8 @@ def _reasoning(block: dict[Any, Any]) -> Part | None:
 def _call(block: dict[Any, Any]) -> Part | None:
     given = next((block[key] for key in ("args", "input", "arguments") if key in block), None)
     name, id_ = _string(block.get("name")), _string(block.get("call_id")) or _string(block.get("id"))
-    arguments = given or "" if block["type"] == "invalid_tool_call" else arguments_of(given)
+    as_said = block["type"] == "invalid_tool_call" and isinstance(given, str)
+    arguments = str.__str__(given) if as_said else arguments_of(given)
     return ToolCallPart(id_, name or "", arguments)
 
 

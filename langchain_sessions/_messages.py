@@ -25,13 +25,23 @@ from langchain_core.messages import (
 from langchain_core.version import VERSION
 
 from agent_session_core.errors import InvalidInput
-from agent_session_core.models import Message, Origin, Part, ReasoningPart, Role, TextPart, ToolCallPart, Usage
+from agent_session_core.models import (
+    Message,
+    Origin,
+    Part,
+    ReasoningPart,
+    Role,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    Usage,
+)
 from langchain_sessions._blocks import arguments_of, block_of, part_of
 from langchain_sessions._pointers import Packer, resolved
 from langchain_sessions._values import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["FRAMEWORK", "message_to_record", "record_to_message"]
 
@@ -80,7 +90,8 @@ def message_to_record(message: BaseMessage) -> Message:
     """The record of a LangChain message.
 
     A chunk is taken for the message it adds up to, a message of a class of your own for one of the langchain-core
-    class it comes from. Tuples become lists, as JSON has it, and objects (in a tool's artifact) plain values.
+    class it comes from. Tuples become lists, as JSON has it, and objects (in a tool's artifact) plain values. Of an
+    object that is no data only the ``repr`` is kept, wherever it stands, with a ``UserWarning`` naming its class.
 
     Args:
         message: any message but a ``RemoveMessage``.
@@ -98,14 +109,15 @@ def message_to_record(message: BaseMessage) -> Message:
     if not isinstance(message, BaseMessage):
         raise InvalidInput(f"message: expected a LangChain message, got {type(message).__name__}; give HumanMessage(…)")
     kind, fields = _opened(message)
-    content, call_id = fields["content"], fields.get("tool_call_id")
+    content, parts = fields["content"], _parts(kind, fields)
+    call_id = _text(fields.get("tool_call_id")) if kind == "tool" else None
     record = Message(
         role=_ROLES.get(str(fields["role"]).lower(), "user") if kind == "chat" else _ROLES[kind],
         text=str.__str__(content) if isinstance(content, str) else "",
-        parts=_parts(kind, fields),
+        parts=parts,
         id=_text(fields.get("id")) or None,
         name=_text(fields.get("name")),
-        tool_call_id=_text(call_id) or None if kind == "tool" else None,
+        tool_call_id=call_id if call_id and call_id != _answered(parts) else None,
         usage=_usage(fields.get("usage_metadata")),
     )
     expected, packer = _expected(record, kind), Packer(record.parts)
@@ -136,7 +148,8 @@ def record_to_message(record: Message) -> BaseMessage:
         if message is not None:
             return message
     if record.role == "tool":
-        kind = "function" if record.name and record.tool_call_id is None else "tool"
+        answers = record.tool_call_id is not None or _answered(record.parts) is not None
+        kind = "function" if record.name and not answers else "tool"
     else:
         kind = _OF_ROLE[record.role]
     return _built(kind, {**_expected(record, kind), "id": record.id})
@@ -218,12 +231,21 @@ def _expected(record: Message, kind: str) -> dict[str, Any]:
         ]
         fields["usage_metadata"] = None if record.usage is None else asdict(record.usage)
     elif kind == "tool":
-        fields |= {"tool_call_id": record.tool_call_id or "", "artifact": None, "status": "success"}
+        fields |= {
+            "tool_call_id": record.tool_call_id or _answered(record.parts) or "",
+            "artifact": None,
+            "status": "success",
+        }
     elif kind == "function":
         fields["name"] = record.name or ""
     elif kind == "chat":
         fields["role"] = record.role
     return fields
+
+
+def _answered(parts: Sequence[Part]) -> str | None:
+    """The call that parts answer by themselves, the first where they answer several: LangChain has room for one."""
+    return next((part.tool_call_id for part in parts if isinstance(part, ToolResultPart)), None)
 
 
 def _from_origin(record: Message, data: Any) -> BaseMessage | None:

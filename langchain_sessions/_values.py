@@ -2,12 +2,14 @@
 
 A message may hold more than JSON has: bytes (pictures in Bedrock's shape), mappings with numbers for keys, objects in
 a tool's artifact. Bytes and such keys are written as a mapping with one tagged key; objects become what they consist
-of, or their ``repr``. Nothing stored names a class, so reading never builds anything but plain values.
+of, or their ``repr``, with a warning that names their class. Nothing stored names a class, so reading never builds
+anything but plain values.
 """
 
 from __future__ import annotations
 
 import base64
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -128,7 +130,16 @@ def _simpler(value: object) -> Any:
             return exact(value)
     if isinstance(value, BaseModel):
         return value.model_dump(warnings=False)
+    shown: list[object] = []
+
+    def as_shown(odd: object) -> str:
+        shown.append(odd)
+        return repr(odd)
+
     try:
-        return to_jsonable_python(value, fallback=repr, bytes_mode="base64", inf_nan_mode="constants")
+        simple = to_jsonable_python(value, fallback=as_shown, bytes_mode="base64", inf_nan_mode="constants")
     except ValueError:
-        return repr(value)
+        simple = as_shown(value)
+    for name in sorted({type(odd).__name__ for odd in shown}):
+        warnings.warn(f"message: of a {name} only the repr is stored; give plain values instead", stacklevel=2)
+    return simple

@@ -230,3 +230,24 @@ def test_the_origin_of_another_framework_is_left_alone() -> None:
     """Only what LangChain wrote is read as LangChain's."""
     record = replace(Message.user("Hi"), origin=Origin("llamaindex", "0.14", {"type": "ai", "content": "No"}))
     assert record_to_message(record) == HumanMessage("Hi")
+
+
+@pytest.mark.parametrize("name", [None, "find"])
+def test_answers_among_other_content_name_their_call(name: str | None) -> None:
+    """A tool's message whose parts alone say which calls they answer is one message with the first call's id."""
+    answers = (ToolResultPart("c1", "TP 123", (TextPart("TP 123"),)), ToolResultPart("c2", "none"), TextPart("Done."))
+    record = Message(role="tool", parts=answers, name=name, id="m")
+    message = record_to_message(record)
+    assert isinstance(message, ToolMessage)
+    assert message.tool_call_id == "c1"
+    assert [block["type"] for block in message.content if isinstance(block, dict)] == ["tool_result"] * 2 + ["text"]
+    again = message_to_record(message)
+    assert (again.parts, again.tool_call_id, again.name, again.text) == (answers, None, name, record.text)
+
+
+@pytest.mark.parametrize("call", ["c1", "c2"])
+def test_a_tools_message_that_repeats_its_call_comes_back_equal(call: str) -> None:
+    """Blocks in a provider's shape may name the message's call, or another one."""
+    block = {"type": "tool_result", "tool_use_id": "c1", "content": "TP 123"}
+    message = ToolMessage([block], tool_call_id=call)
+    assert record_to_message(message_to_record(message)) == message

@@ -192,18 +192,22 @@ call_parts = st.builds(
 
 @st.composite
 def records(draw: st.DrawFn) -> Message:
-    """Records as another framework's adapter makes them: the calls behind all else, the readable ones first."""
+    """Records as another framework's adapter makes them: the calls behind all else, the readable ones first.
+
+    Parts that are answers name their calls themselves, in place of the message.
+    """
     role: Role = draw(st.sampled_from(["user", "assistant", "system", "tool"]))
     parts: list[Any] = draw(st.lists(other_parts, max_size=4))
     if role == "assistant":
         parts += sorted(draw(st.lists(call_parts, max_size=2)), key=lambda call: isinstance(call.arguments, str))
     if parts == [TextPart("")]:
         parts = []
+    answers = any(isinstance(part, ToolResultPart) for part in parts)
     return Message(
         role=role,
         parts=tuple(parts),
         name=draw(names),
-        tool_call_id=draw(names) if role == "tool" else None,
+        tool_call_id=draw(names) if role == "tool" and not answers else None,
         usage=Usage(1, 2, 3) if role == "assistant" and draw(st.booleans()) else None,
         id=draw(names),
     )

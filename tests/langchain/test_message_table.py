@@ -113,6 +113,7 @@ BLOCKS: dict[str, Any] = {
     "reasoning, empty": {"type": "reasoning", "id": "rs_1"},
     "tool call": v1.create_tool_call("f", {"a": 1}, id="c9"),
     "invalid tool call": {"type": "invalid_tool_call", "id": "c8", "name": "f", "args": "{", "error": "bad"},
+    "invalid tool call with a number": {"type": "invalid_tool_call", "args": 1.0},
     "tool call chunk": {"type": "tool_call_chunk", "id": "c8", "name": "f", "args": '{"a', "index": 0},
     "server tool call": {"type": "server_tool_call", "id": "s1", "name": "web_search", "args": {"query": "q"}},
     "server tool call chunk": {"type": "server_tool_call_chunk", "id": "s1", "args": '{"q', "index": "lc_1"},
@@ -306,7 +307,8 @@ def test_objects_in_an_artifact_become_plain_values(trip: Trip) -> None:
         "tuple": (1, (2,)),
         "set": {1},
     }
-    [back] = trip([ToolMessage("x", tool_call_id="c", artifact=artifact)])
+    with pytest.warns(UserWarning, match="of a Thing only the repr is stored"):
+        [back] = trip([ToolMessage("x", tool_call_id="c", artifact=artifact)])
     assert isinstance(back, ToolMessage)
     assert back.artifact == {
         "docs": [{"id": "d", "page_content": "text", "metadata": {"a": [1, 2]}, "type": "Document"}],
@@ -334,10 +336,26 @@ def test_enums_and_subclasses_become_the_plain_values_they_are(trip: Trip) -> No
             return "odd"
 
     artifact = {Colour.RED: Level.HIGH, "np": np.float64(2.5), "array": np.ones(2), "pair": {(1, 2): Odd()}}
-    [back, named_by_enum] = trip([ToolMessage("x", tool_call_id="c", artifact=artifact), HumanMessage(Colour.RED)])
+    with pytest.warns(UserWarning, match="only the repr is stored") as warned:
+        [back, named_by_enum] = trip([ToolMessage("x", tool_call_id="c", artifact=artifact), HumanMessage(Colour.RED)])
+    assert {str(one.message).split()[3] for one in warned} == {"ndarray", "Odd"}
     assert isinstance(back, ToolMessage)
     assert back.artifact == {"red": 3, "np": 2.5, "array": repr(np.ones(2)), "pair": {"(1, 2)": "odd"}}
     assert named_by_enum.content == "red"
+
+
+@pytest.mark.parametrize("field", ["additional_kwargs", "response_metadata"])
+def test_an_object_that_is_no_data_is_told(trip: Trip, field: str) -> None:
+    """What cannot come back equal is stored as it shows itself, and a warning names its class and nothing of it."""
+
+    class Client:
+        def __repr__(self) -> str:
+            return "<client with a key>"
+
+    with pytest.warns(UserWarning, match="message: of a Client only the repr is stored; give plain values") as warned:
+        [back] = trip([AIMessage("x", **{field: {"client": Client(), "deep": [{"clients": (Client(),)}]}})])
+    assert getattr(back, field) == {"client": "<client with a key>", "deep": [{"clients": ["<client with a key>"]}]}
+    assert not any("key" in str(one.message) for one in warned)
 
 
 def test_what_is_no_message_is_refused() -> None:
