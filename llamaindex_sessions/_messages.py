@@ -18,7 +18,7 @@ from llama_index.core.base.llms.types import ChatMessage, CitableBlock, ContentB
 from llama_index.core.bridge.pydantic import BaseModel, PrivateAttr
 
 from agent_session_core.errors import InvalidInput
-from agent_session_core.models import Message, Origin, Part, Role, ToolCallPart
+from agent_session_core.models import Message, Origin, Part, Role, ToolCallPart, ToolResultPart
 from llamaindex_sessions._blocks import block_from_json, block_to_json, differences, patched, settled
 from llamaindex_sessions._parts import arguments_of, blocks_of, parts_of
 from llamaindex_sessions._values import exact, restored
@@ -127,7 +127,9 @@ def _neutral(record: Message) -> ChatMessage:
 
 def _neutral_kwargs(record: Message) -> dict[str, Any]:
     """Where LlamaIndex keeps names and tool call ids."""
-    named = {"name": record.name, "tool_call_id": record.tool_call_id}
+    answered = [part.tool_call_id for part in record.parts if isinstance(part, ToolResultPart)] or [None]
+    call_id = record.tool_call_id or (answered[0] if record.role == "tool" else None)
+    named = {"name": record.name, "tool_call_id": call_id}
     return {key: value for key, value in named.items() if value is not None}
 
 

@@ -35,7 +35,7 @@ from llama_index.core.bridge.pydantic import AnyUrl, BaseModel, SecretStr
 from llama_index.core.schema import ImageDocument
 
 from agent_session_core.errors import InvalidInput
-from agent_session_core.models import Message, Origin, TextPart
+from agent_session_core.models import Message, Origin, TextPart, ToolResultPart
 from llamaindex_sessions import message_to_record, record_to_message
 from llamaindex_sessions._blocks import BLOCKS
 
@@ -360,3 +360,11 @@ def test_an_unknown_kind_of_block_is_kept_as_data() -> None:
     message = ChatMessage.model_construct(role=MessageRole.USER, additional_kwargs={}, blocks=[NewBlock(text="hi")])
     assert message_to_record(message).parts == (TextPart("hi"),)
     assert record_to_message(message_to_record(message)).content == "hi"
+
+
+def test_answers_among_other_content_name_their_call() -> None:
+    """Where parts alone say which calls a tool's message answers, LlamaIndex is told the first; nothing is changed."""
+    record = Message(role="tool", name="find", parts=(ToolResultPart("c1", "TP 123"), ToolResultPart("c2", "none")))
+    message = record_to_message(record)
+    assert message.additional_kwargs == {"name": "find", "tool_call_id": "c1"}
+    assert message_to_record(message) == record
