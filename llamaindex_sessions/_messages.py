@@ -127,8 +127,8 @@ def _neutral(record: Message) -> ChatMessage:
 
 def _neutral_kwargs(record: Message) -> dict[str, Any]:
     """Where LlamaIndex keeps names and tool call ids."""
-    answered = [part.tool_call_id for part in record.parts if isinstance(part, ToolResultPart)] or [None]
-    call_id = record.tool_call_id or (answered[0] if record.role == "tool" else None)
+    answered = (part.tool_call_id for part in record.parts if isinstance(part, ToolResultPart))
+    call_id = record.tool_call_id or (next(answered, None) if record.role == "tool" else None)
     named = {"name": record.name, "tool_call_id": call_id}
     return {key: value for key, value in named.items() if value is not None}
 
