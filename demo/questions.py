@@ -35,6 +35,7 @@ def _others(arrivals: Sequence[Arrival], latest: Arrival) -> list[Arrival]:
 
 
 def quoted(title: str) -> str:
-    """A title in quotation marks, shortened, so that it can stand in any sentence."""
+    """A title in quotation marks, shortened, without its last mark, so that it can stand in any sentence."""
+    title = title.rstrip(" .?!") or title
     short = title if len(title) <= 80 else title[:79].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
     return f"\N{LEFT DOUBLE QUOTATION MARK}{short}\N{RIGHT DOUBLE QUOTATION MARK}"

@@ -12,6 +12,7 @@ import pytest
 
 from agent_session_core import ToolCallPart
 from agent_session_core.exchange import Problem
+from demo.questions import quoted
 from demo.transcripts import BUNDLED_FILE, Conversation, conversations
 
 ROOT = Path(__file__).parents[2]
@@ -157,7 +158,10 @@ def test_a_chatgpt_export_is_taken_too(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "4 messages" in done.stdout
     assert "conversation 3 ('Broken'): has no mapping of nodes" in done.stdout
-    assert "Moving house" in done.stdout
+    assert (
+        "I looked it up. In \N{LEFT DOUBLE QUOTATION MARK}Moving house\N{RIGHT DOUBLE QUOTATION MARK}: On Sat"
+        in done.stdout
+    )
 
 
 @pytest.mark.parametrize(
