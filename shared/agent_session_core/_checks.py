@@ -135,6 +135,13 @@ def json_object(value: object, argument: str) -> str | None:
     return text
 
 
+def flag(value: Any, argument: str) -> bool:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise InvalidInput(f"{argument}: {shown(value)} is not known; use True or False")
+    return value
+
+
 def archived(value: Any) -> bool | None:
     """Which messages: live (False), archived (True) or both (None)."""
     if value is not None and not isinstance(value, bool):

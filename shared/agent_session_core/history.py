@@ -24,7 +24,7 @@ from agent_session_core.content import (
 from agent_session_core.errors import InvalidInput, MessageConflict
 from agent_session_core.keys import Key, require_active, take_numbers
 from agent_session_core.models import Message
-from agent_session_core.reading import Reading, read
+from agent_session_core.reading import Reading, read, visible
 from agent_session_core.sql import messages as sql
 from agent_session_core.sql.statement import Row
 from agent_session_core.sql.tables import ARCHIVED, LIVE, REMOVED
@@ -138,7 +138,8 @@ def replace(conn: Connection, key: Key, given: Sequence[Draft], *, archived: boo
     """Make the live history of the current run, or what was set aside of it, equal to what is given.
 
     The beginning that is equal stays as it is stored, also where the change before this one took it back: frameworks
-    clear a history to write it again. The rest is taken back, and what is new added behind.
+    clear a history to write it again. Compared is what a read shows. The rest is taken back, and what is new added
+    behind.
 
     Raises:
         SessionNotFound, SessionNotActive: as :func:`require_active`.
@@ -147,15 +148,17 @@ def replace(conn: Connection, key: Key, given: Sequence[Draft], *, archived: boo
     live = _live(conn, key, archived)
     taken_back = [] if archived else sql.taken_back_last(conn, key.session, session.run, session.revision)
     returning = {row[0] for row in taken_back}
-    stored = [from_row(row) for row in live]
+    stored = visible(conn, key, [from_row(row) for row in live])
     equal = _equal_beginning(given, stored)
     if taken_back and equal < len(given):
-        whole = [from_row(row) for row in sorted([*live, *taken_back], key=lambda row: int(row[0]))]
+        rows = sorted([*live, *taken_back], key=lambda row: int(row[0]))
+        whole = visible(conn, key, [from_row(row) for row in rows])
         if (longer := _equal_beginning(given, whole)) > equal:
             stored, equal = whole, longer
     _, _, revision = take_numbers(conn, key, 0)
     back = [message.seq for message in stored[:equal] if message.seq in returning and message.seq is not None]
-    gone = [message.seq for message in stored[equal:] if message.seq not in returning and message.seq is not None]
+    kept_up_to = stored[equal - 1].seq or 0 if equal else 0
+    gone = [row[0] for row in live if row[0] > kept_up_to]
     sql.set_state(conn, key.session, back, LIVE, revision)
     sql.set_state(conn, key.session, gone, REMOVED, revision)
     if back or gone:

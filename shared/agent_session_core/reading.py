@@ -62,11 +62,16 @@ def read(conn: Connection, key: Key, asked: Reading) -> list[Message]:
     missing = unanswerable(found)
     if missing and asked.cuts and asked.roles is None:
         found = _reaching_back(found, missing, _before(conn, asked, params, rows[0][0]))
-        missing = unanswerable(found)
-    if missing:
-        elsewhere = {call for message in sql.with_calls(conn, key.session) for call in calls(message)}
-        found = without_orphans(found, missing & elsewhere)
-    return found
+    return visible(conn, key, found)
+
+
+def visible(conn: Connection, key: Key, found: list[Message]) -> list[Message]:
+    """``found`` without results whose call was given to the session and does not stand before them."""
+    missing = unanswerable(found)
+    if not missing:
+        return found
+    elsewhere = {call for message in sql.with_calls(conn, key.session) for call in calls(message)}
+    return without_orphans(found, missing & elsewhere)
 
 
 def _rows(conn: Connection, asked: Reading, params: dict[str, Any]) -> list[Row]:

@@ -328,7 +328,8 @@ class Session:
     def _append(self, messages: tuple[Any, ...], ids: Ids, archived: bool) -> Work[list[Message]]:
         loose = _checks.one_of(ids, "ids", ("strict", "loose")) == "loose"
         given = history.drafts(_flat(messages), loose=loose)
-        return partial(history.append, key=self._key, given=given, loose=loose, archived=archived)
+        aside = _checks.flag(archived, "archived")
+        return partial(history.append, key=self._key, given=given, loose=loose, archived=aside)
 
     def _messages(
         self,
@@ -357,7 +358,7 @@ class Session:
 
     def _replace(self, messages: Iterable[Message], archived: bool) -> Work[list[Message]]:
         given = history.drafts(_flat((messages,)), loose=True)
-        return partial(history.replace, key=self._key, given=given, archived=archived)
+        return partial(history.replace, key=self._key, given=given, archived=_checks.flag(archived, "archived"))
 
     def _remove(
         self,
