@@ -192,3 +192,38 @@ def test_the_same_message_twice_is_two_messages(session: Session) -> None:
     stored = session.append(Message.user("again"))
     assert _seqs(session.replace([stored[0], stored[0]])) == [1, 2]
     assert _seqs(session.replace([stored[0]])) == [1]
+
+
+def test_messages_come_set_aside(session: Session) -> None:
+    """Messages may be set aside as they are stored, in the one order of numbers, and replaced apart from the live."""
+    session.append(Message.user("live 1", id="l1"))
+    aside = session.append(Message.user("aside 1"), Message.user("aside 2"), archived=True)
+    session.append(Message.user("live 2"))
+    assert _texts(session.messages()) == ["live 1", "live 2"]
+    assert session.messages(archived=True) == aside
+    assert _seqs(session.messages(archived=None)) == [1, 2, 3, 4]
+    answer = session.replace([*aside[:1], Message.user("aside 3", id="l1")], archived=True)
+    assert answer == session.messages(archived=True)
+    assert (_texts(answer), _seqs(answer)) == (["aside 1", "aside 3"], [2, 5])
+    assert _seqs(session.messages()) == [1, 4]
+    assert session.replace([], archived=True) == session.messages(archived=True) == []
+    assert _texts(session.messages()) == ["live 1", "live 2"]
+
+
+def test_what_is_not_shown_is_not_counted_by_place(session: Session) -> None:
+    """A result whose call is gone is in no place: removing by place or number of messages takes what a read shows."""
+    session.append(_with_a_call(), Message.user("more"))
+    session.remove(index=1)
+    assert _texts(session.messages()) == ["ask", "answer", "more"]
+    assert _texts(session.remove(index=1)) == ["answer"]
+    assert _texts(session.remove(first=2)) == ["ask", "more"]
+    assert session.count(archived=None) == 0
+
+
+def test_a_history_with_a_hidden_result_stays_when_written_back(session: Session) -> None:
+    """What a read shows, written back, is the same history: rows that are not shown do not make it another."""
+    session.append(_with_a_call(), Message.user("more"))
+    session.remove(index=1)
+    shown = session.messages()
+    assert session.replace(shown) == shown
+    assert session.messages() == shown
