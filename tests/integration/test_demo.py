@@ -158,10 +158,7 @@ def test_a_chatgpt_export_is_taken_too(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "4 messages" in done.stdout
     assert "conversation 3 ('Broken'): has no mapping of nodes" in done.stdout
-    assert (
-        "I looked it up. In \N{LEFT DOUBLE QUOTATION MARK}Moving house\N{RIGHT DOUBLE QUOTATION MARK}: On Sat"
-        in done.stdout
-    )
+    assert f"I looked it up. In {quoted('Moving house')}: On Saturday" in done.stdout
 
 
 @pytest.mark.parametrize(
