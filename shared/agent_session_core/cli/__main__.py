@@ -1,0 +1,5 @@
+"""``python -m agent_session_core.cli`` is ``session-core``."""
+
+from agent_session_core.cli import main
+
+main()

@@ -1,0 +1,52 @@
+"""What goes wrong for the person at the terminal: one line on stderr that says what to do, and no traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import NoReturn, ParamSpec
+
+import typer
+from rich.text import Text
+
+from agent_session_core.cli.screen import errors, plain
+from agent_session_core.errors import SessionError
+
+__all__ = ["Mistake", "told"]
+
+P = ParamSpec("P")
+
+INTERRUPTED = 130
+"""The exit code of a command that the person at the keyboard broke off, as shells have it."""
+
+
+class Mistake(Exception):
+    """Something that the person who typed the command can put right; the message says how."""
+
+
+def told(command: Callable[P, None]) -> Callable[P, None]:
+    """``command``, with what goes wrong told on stderr and an exit code of 1."""
+
+    @wraps(command)
+    def telling(*arguments: P.args, **options: P.kwargs) -> None:
+        try:
+            command(*arguments, **options)
+            sys.stdout.flush()
+        except (Mistake, SessionError) as error:
+            _fail(str(error))
+        except BrokenPipeError:  # whoever was reading has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        except OSError as error:
+            _fail(f"{error.filename or 'the file'}: {error.strerror or error}")
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+
+    return telling
+
+
+def _fail(reason: str) -> NoReturn:
+    errors().print(Text.assemble(("Error: ", "bold red"), plain(reason)), soft_wrap=True)
+    raise typer.Exit(1)

@@ -1,0 +1,122 @@
+"""The options that every command has, and the store that they name."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from agent_session_core import Session, SessionNotFound, SessionStore
+from agent_session_core.cli.mistakes import Mistake
+from agent_session_core.lifecycle import Retention
+from agent_session_core.sql.migrate import VERSION_TABLE
+from agent_session_core.sql.sqlite import file_of, is_in_memory
+
+__all__ = ["DEFAULT_URL", "Db", "Json", "SessionId", "Tenant", "User", "found", "opened"]
+
+DEFAULT_URL = "sqlite:///sessions.db"
+_PANEL = "Which database, and whose sessions"
+
+Db = Annotated[
+    str,
+    typer.Option(
+        "--db", envvar="SESSION_CORE_DB", metavar="URL", help="The database, or its file.", rich_help_panel=_PANEL
+    ),
+]
+Tenant = Annotated[
+    str,
+    typer.Option(
+        "--tenant", metavar="NAME", help="The tenant, where several share the database.", rich_help_panel=_PANEL
+    ),
+]
+User = Annotated[
+    str | None,
+    typer.Option("--user", metavar="ID", help="This user's sessions alone.", rich_help_panel=_PANEL),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
+SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="The session's id.", show_default=False)]
+
+
+@contextmanager
+def opened(
+    db: str,
+    tenant: str = "default",
+    user: str | None = None,
+    *,
+    index: bool = False,
+    create: bool = False,
+    retention: Retention | None = None,
+) -> Iterator[SessionStore]:
+    """The store at ``db``, bound to ``user`` where one is named.
+
+    Args:
+        db: a URL, or the path of a file.
+        tenant: the tenant.
+        user: the user.
+        index: whether the search index is needed, and kept up.
+        create: whether a database is made where there is none.
+        retention: for a sweep.
+
+    Raises:
+        Mistake: where there is no database of sessions.
+    """
+    url = db if "://" in db else f"sqlite:///{db}"
+    _check(url, create=create)
+    with SessionStore.open(url, index=None if index else "off", tenant=tenant, retention=retention) as store:
+        yield store if user is None else store.for_user(user)
+
+
+def found(store: SessionStore, session_id: str) -> Session:
+    """The session with this id.
+
+    Raises:
+        Mistake: where there is none.
+    """
+    try:
+        return store.session(session_id, create=False)
+    except SessionNotFound:
+        whose = "" if store.user_id is None else f" of user {store.user_id!r}"
+        raise Mistake(f"there is no session {session_id!r}{whose}; 'session-core list' shows those there are") from None
+
+
+def _check(url: str, *, create: bool) -> None:
+    """See that a database file holds sessions: a command that looks at them makes no file, and no tables."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return  # the store says what is wrong with it
+    if parsed.get_backend_name() != "sqlite":
+        return
+    if is_in_memory(parsed):
+        raise Mistake(f"--db: {url} is a database in memory, which ends with the command; name a file")
+    file = file_of(parsed)
+    if file.is_dir():
+        raise Mistake(f"--db: {file} is a directory; name the file of a database")
+    if not file.exists():
+        if not create:
+            raise Mistake(f"--db: there is no database {file}; name one with --db, or in SESSION_CORE_DB")
+        return
+    if not _holds_sessions(file, empty=create):
+        raise Mistake(f"--db: {file} is no database of sessions; name another with --db, or in SESSION_CORE_DB")
+
+
+def _holds_sessions(file: Path, *, empty: bool) -> bool:
+    """Whether the file is a database of ours; an ``empty`` one may do too."""
+    with file.open("rb") as start:
+        head = start.read(16)
+    if not head:
+        return empty
+    if not head.startswith(b"SQLite format 3\x00"):
+        return False
+    try:
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            query = "SELECT count(*) FROM sqlite_master WHERE name = ?"
+            return bool(connection.execute(query, (VERSION_TABLE,)).fetchone()[0])
+    except sqlite3.DatabaseError:
+        return True  # it cannot be told: opening it says why
