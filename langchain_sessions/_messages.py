@@ -119,6 +119,7 @@ def message_to_record(message: BaseMessage) -> Message:
         name=_text(fields.get("name")),
         tool_call_id=call_id if call_id and call_id != _answered(parts) else None,
         usage=_usage(fields.get("usage_metadata")),
+        is_error=kind == "tool" and fields.get("status") == "error",
     )
     expected, packer = _expected(record, kind), Packer(record.parts)
     data: dict[str, Any] = {"type": kind}
@@ -149,7 +150,7 @@ def record_to_message(record: Message) -> BaseMessage:
             return message
     if record.role == "tool":
         answers = record.tool_call_id is not None or _answered(record.parts) is not None
-        kind = "function" if record.name and not answers else "tool"
+        kind = "function" if record.name and not answers and not record.is_error else "tool"
     else:
         kind = _OF_ROLE[record.role]
     return _built(kind, {**_expected(record, kind), "id": record.id})
@@ -234,7 +235,7 @@ def _expected(record: Message, kind: str) -> dict[str, Any]:
         fields |= {
             "tool_call_id": record.tool_call_id or _answered(record.parts) or "",
             "artifact": None,
-            "status": "success",
+            "status": "error" if record.is_error else "success",
         }
     elif kind == "function":
         fields["name"] = record.name or ""

@@ -13,9 +13,9 @@ from typing_extensions import Self, Unpack
 
 from agent_session_core import Role, SearchHit, SessionStore
 from agent_session_core.filters import And, Compare, Not, Or
+from agent_session_core.rendering import with_neighbours
 from agent_session_core.store import GroupBy, Mode, OnOutage
 from langchain_sessions._options import SearchOptions, narrowed
-from langchain_sessions._rendering import with_neighbours
 from langchain_sessions._stores import Closing, store_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class SessionRetriever(Closing, BaseRetriever):
 
     Each message found is a ``Document``: its ``id`` is ``"<session id>/<seq>"``, its text the message's text, and its
     metadata has ``session_id``, ``session_title``, ``message_id``, ``seq``, ``role``, ``name``, ``author``,
-    ``created_at`` (ISO 8601) and ``score`` (0-1).
+    ``created_at`` (ISO 8601) and ``score`` (0-1). A passage of a file has the file's name as ``file``, and ``version``.
 
     Every option can also be given to one call, as ``retriever.invoke(question, k=3, exclude_session_ids=[current])``.
     A call can narrow the user, the sessions and the filter, and never widen them. Serialised forms and the repr hold
@@ -123,6 +123,7 @@ def _documents(hits: SearchResults) -> list[Document]:
 
 def _document(hit: SearchHit) -> Document:
     message = hit.message
+    file = {} if hit.file is None else {"file": hit.file.name, "version": hit.file.version}
     return Document(
         id=f"{hit.session_id}/{message.seq}",
         page_content=with_neighbours(hit) if hit.neighbours else message.text,
@@ -136,5 +137,6 @@ def _document(hit: SearchHit) -> Document:
             "author": message.author,
             "created_at": None if message.created_at is None else message.created_at.isoformat(),
             "score": hit.score,
+            **file,
         },
     )

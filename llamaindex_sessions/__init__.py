@@ -1,4 +1,4 @@
-"""Sessions for LlamaIndex: chat stores, a vector store, a retriever and an embedder over one shared store.
+"""Sessions for LlamaIndex: chat stores, a vector store, a retriever, tools and an embedder over one store.
 
 Each name is imported when it is first asked for.
 """
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from llamaindex_sessions._chat_store import SessionChatStore
     from llamaindex_sessions._embedder import LlamaIndexEmbedder
     from llamaindex_sessions._messages import message_to_record, record_to_message
+    from llamaindex_sessions._recorded_tool import recorded_tool
     from llamaindex_sessions._retriever import SessionRetriever
+    from llamaindex_sessions._session_tools import create_session_tools
     from llamaindex_sessions._vector_store import SessionVectorStore
 
 __all__ = [
@@ -22,8 +24,10 @@ __all__ = [
     "SessionChatStore",
     "SessionRetriever",
     "SessionVectorStore",
+    "create_session_tools",
     "message_to_record",
     "record_to_message",
+    "recorded_tool",
 ]
 
 _HOMES = {
@@ -32,8 +36,10 @@ _HOMES = {
     "SessionChatStore": "_chat_store",
     "SessionRetriever": "_retriever",
     "SessionVectorStore": "_vector_store",
+    "create_session_tools": "_session_tools",
     "message_to_record": "_messages",
     "record_to_message": "_messages",
+    "recorded_tool": "_recorded_tool",
 }
 
 

@@ -143,7 +143,7 @@ class MessageQuery:
 
     def result(self, found: Sequence[SearchHit]) -> VectorStoreQueryResult:
         """The hits that will do, as nodes."""
-        pairs = [(_node(hit.message, hit.session_id, hit.session_title), hit.score) for hit in found]
+        pairs = [(_found(hit), hit.score) for hit in found]
         kept = [(node, score) for node, score in pairs if self.filter.allows(node)][: self.wanted]
         nodes, similarities = [node for node, _ in kept], [score for _, score in kept]
         return VectorStoreQueryResult(nodes=nodes, similarities=similarities, ids=[node.node_id for node in nodes])
@@ -170,6 +170,14 @@ async def _aread(session: Session) -> list[BaseNode]:
 
 def _nodes(session: SessionRecord, messages: Sequence[Message]) -> list[BaseNode]:
     return [_node(message, session.id, session.title) for message in messages]
+
+
+def _found(hit: SearchHit) -> TextNode:
+    """A hit as a node; that of a passage says the name and version of its file."""
+    node = _node(hit.message, hit.session_id, hit.session_title)
+    if hit.file is not None:
+        node.metadata |= {"file": hit.file.name, "version": hit.file.version}
+    return node
 
 
 def _node(message: Message, session_id: str, session_title: str | None) -> TextNode:

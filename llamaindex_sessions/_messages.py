@@ -4,7 +4,7 @@
 
 - ``role``: LlamaIndex's role, where it is not the neutral one;
 - ``blocks``: what each block is: the number of the part that says it, ``[number, differences]``, or its JSON;
-- ``kwargs``: the ``additional_kwargs`` that are not the name or the tool call's id.
+- ``kwargs``: the ``additional_kwargs`` that are not the name, the tool call's id, or that it failed.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ def message_to_record(message: ChatMessage) -> Message:
         parts=tuple(sorted(parts, key=_is_call)),
         name=_text(kwargs, "name"),
         tool_call_id=_text(kwargs, "tool_call_id") if role == "tool" else None,
+        is_error=role == "tool" and kwargs.get("is_error") is True,
     )
     return replace(record, origin=Origin(FRAMEWORK, __version__, _rest(message, blocks, record)))
 
@@ -126,10 +127,10 @@ def _neutral(record: Message) -> ChatMessage:
 
 
 def _neutral_kwargs(record: Message) -> dict[str, Any]:
-    """Where LlamaIndex keeps names and tool call ids."""
+    """Where LlamaIndex keeps names and tool call ids; a tool's failure is kept beside them."""
     answered = (part.tool_call_id for part in record.parts if isinstance(part, ToolResultPart))
     call_id = record.tool_call_id or (next(answered, None) if record.role == "tool" else None)
-    named = {"name": record.name, "tool_call_id": call_id}
+    named = {"name": record.name, "tool_call_id": call_id, "is_error": record.is_error or None}
     return {key: value for key, value in named.items() if value is not None}
 
 

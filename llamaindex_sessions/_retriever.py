@@ -21,7 +21,7 @@ __all__ = ["SessionRetriever"]
 TOP_K = 5
 """Results of a search that does not say how many."""
 
-SHOWN_TO_MODELS = frozenset({"role", "author", "created_at", "session_title", "neighbours"})
+SHOWN_TO_MODELS = frozenset({"role", "author", "created_at", "session_title", "neighbours", "file", "version"})
 """Metadata that a model is shown with the text; the rest is for programs."""
 
 
@@ -30,8 +30,8 @@ class SessionRetriever(BaseRetriever):
 
     Each result is a ``TextNode`` with the message's text; its id is the same in every search. Its metadata holds
     session_id, message_id, seq, role, created_at (ISO 8601), score (0-1), session_title and author, and where there
-    are any: name, duplicates, highlights, neighbours (lines of text), explanation, degraded. A model is shown who
-    said it, when, and in which session.
+    are any: name, duplicates, highlights, neighbours (lines of text), explanation, degraded; for a passage of a file
+    also file (its name) and version. A model is shown who said it, when, and in which session or file.
 
     Args:
         store: an open store, which stays the caller's to close.
@@ -137,6 +137,8 @@ def _node(hit: SearchHit, degraded: str | None) -> TextNode:
         "neighbours": [f"{other.role}: {other.text}" for other in hit.neighbours],
         "explanation": asdict(hit.explanation) if hit.explanation is not None else None,
         "degraded": degraded,
+        "file": hit.file.name if hit.file is not None else None,
+        "version": hit.file.version if hit.file is not None else None,
     }
     metadata |= {key: value for key, value in more.items() if value}
     return TextNode(

@@ -57,7 +57,8 @@ class SessionVectorStore(StoreBacked, BasePydanticVectorStore):
     ``default`` searches by meaning, ``sparse`` and ``text_search`` by words, ``hybrid`` and ``semantic_hybrid`` by both
     as well as the store can (``alpha`` does not apply). It needs the question in words and no embedding. Filters are on
     session_id, role, author, created_at (ISO 8601) and the messages' own metadata; ``doc_ids`` are session ids. A
-    filter that mixes these by ``or`` looks among the best 1,000.
+    filter that mixes these by ``or`` looks among the best 1,000. A query finds passages of files too, with ``file`` and
+    ``version`` in their metadata; :meth:`get_nodes` shows messages alone.
 
     In a query, empty ``node_ids`` or ``doc_ids`` restrict nothing, as LlamaIndex's retrievers mean it.
 

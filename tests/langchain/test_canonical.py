@@ -144,11 +144,14 @@ def test_what_another_framework_wrote_becomes_a_langchain_message() -> None:
         parts=(TextPart("Let me look."), ToolCallPart("c", "f", {"x": 1})), id="m1", name="planner"
     )
     answered = Message.tool("Two flights.", tool_call_id="c", name="f")
+    failed = Message.tool("No line.", tool_call_id="c", name="f", is_error=True)
     shown = Message.user(parts=(TextPart("This one"), ImagePart(data="AAAA", media_type="image/png")))
     assert record_to_message(asked) == AIMessage(
         "Let me look.", tool_calls=[{"name": "f", "args": {"x": 1}, "id": "c"}], id="m1", name="planner"
     )
     assert record_to_message(answered) == ToolMessage("Two flights.", tool_call_id="c", name="f")
+    assert record_to_message(failed) == ToolMessage("No line.", tool_call_id="c", name="f", status="error")
+    assert message_to_record(record_to_message(replace(failed, tool_call_id=None))).is_error
     assert record_to_message(shown) == HumanMessage(
         [{"type": "text", "text": "This one"}, {"type": "image", "base64": "AAAA", "mime_type": "image/png"}]
     )

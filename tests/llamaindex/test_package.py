@@ -17,8 +17,10 @@ def test_the_public_names_are_those_that_can_be_imported() -> None:
         "SessionChatStore",
         "SessionRetriever",
         "SessionVectorStore",
+        "create_session_tools",
         "message_to_record",
         "record_to_message",
+        "recorded_tool",
     }
     for name in llamaindex_sessions.__all__:
         assert getattr(llamaindex_sessions, name).__name__ == name
