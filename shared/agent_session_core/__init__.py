@@ -9,6 +9,7 @@ from agent_session_core.errors import (
     CorruptRecord,
     DatabaseTooNew,
     EmbeddingChanged,
+    FileNotInSession,
     IndexUnavailable,
     InvalidInput,
     MessageConflict,
@@ -16,14 +17,22 @@ from agent_session_core.errors import (
     SessionExists,
     SessionNotActive,
     SessionNotFound,
+    StateConflict,
     StorageUnavailable,
+    TaskNotFound,
+    ToolCallUnsettled,
+    TurnTaken,
 )
+from agent_session_core.files import FileVersion
+from agent_session_core.leases import Turn
+from agent_session_core.lifecycle import Retention, Sweeper, SweepReport
 from agent_session_core.models import (
     AudioPart,
     DataPart,
     ErasureReceipt,
     Explanation,
     FilePart,
+    FileReference,
     ImagePart,
     IndexReport,
     Message,
@@ -41,8 +50,12 @@ from agent_session_core.models import (
     Usage,
 )
 from agent_session_core.ports import Embedder
-from agent_session_core.session import Session
+from agent_session_core.recording import recorded
+from agent_session_core.session import OpenWork, Session
+from agent_session_core.state import StateWrite
 from agent_session_core.store import SessionStore
+from agent_session_core.tasks import Task, TaskRecord
+from agent_session_core.tool_calls import RunningToolCall, ToolCall
 from agent_session_core.transfer import LoadReport
 
 __all__ = [
@@ -54,7 +67,10 @@ __all__ = [
     "EmbeddingChanged",
     "ErasureReceipt",
     "Explanation",
+    "FileNotInSession",
     "FilePart",
+    "FileReference",
+    "FileVersion",
     "ImagePart",
     "IndexReport",
     "IndexUnavailable",
@@ -62,11 +78,14 @@ __all__ = [
     "LoadReport",
     "Message",
     "MessageConflict",
+    "OpenWork",
     "Origin",
     "Page",
     "Part",
     "ReasoningPart",
+    "Retention",
     "Role",
+    "RunningToolCall",
     "SearchHit",
     "SearchResults",
     "Session",
@@ -76,9 +95,21 @@ __all__ = [
     "SessionNotFound",
     "SessionRecord",
     "SessionStore",
+    "StateConflict",
+    "StateWrite",
     "StorageUnavailable",
+    "SweepReport",
+    "Sweeper",
+    "Task",
+    "TaskNotFound",
+    "TaskRecord",
     "TextPart",
+    "ToolCall",
     "ToolCallPart",
+    "ToolCallUnsettled",
     "ToolResultPart",
+    "Turn",
+    "TurnTaken",
     "Usage",
+    "recorded",
 ]

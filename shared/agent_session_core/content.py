@@ -126,6 +126,8 @@ def to_row(message: Message, *, at: int, id: str | None = None) -> StoredMessage
         payload["usage"] = _usage_to_json(message.usage)
     if exact:
         payload["exact"] = exact
+    if message.is_error:
+        payload["is_error"] = True
     offset = 0
     if message.created_at is not None:
         offset = int(_checks.moment(message.created_at, "created_at").utcoffset().total_seconds())  # type: ignore[union-attr]  # moment() has seen to it
@@ -165,14 +167,14 @@ def from_row(row: Sequence[Any]) -> Message:
         CorruptRecord: when the row was not written by this package.
     """
     seq, run, id_, role, name, call, author, at, offset, text, payload, metadata, origin, origin_data = row
-    usage = None
+    usage, is_error = None, False
     try:
         if role not in ROLES or type(text) is not str:
             raise TypeError(f"its role is {_checks.shown(role)}, its text {_checks.shown(text)}")
         parts: tuple[Part, ...] = _text_part(text) if text else ()
         if payload is None and metadata is None and origin is None:
             created_at = from_microseconds(at, offset)
-            return _restored(role, text, parts, id_, name, call, author, created_at, None, {}, None, seq, run)
+            return _restored(role, text, parts, id_, name, call, author, created_at, None, {}, None, False, seq, run)
         if payload is not None:
             rest = decode(payload)
             exact = rest.get("exact")
@@ -190,6 +192,7 @@ def from_row(row: Sequence[Any]) -> Message:
             counts = rest.get("usage")
             if counts is not None:
                 usage = Usage(*counts)
+            is_error = rest.get("is_error", False)
         return _restored(
             role,
             text,
@@ -202,6 +205,7 @@ def from_row(row: Sequence[Any]) -> Message:
             usage,
             {} if metadata is None else decode_object(metadata),
             None if origin is None else _origin(origin, decode(origin_data)),
+            is_error,
             seq,
             run,
         )
@@ -228,6 +232,7 @@ _set_part_text = vars(TextPart)["text"].__set__
     _set_usage,
     _set_metadata,
     _set_origin,
+    _set_is_error,
     _set_seq,
     _set_run,
 ) = (vars(Message)[field.name].__set__ for field in fields(Message))
@@ -245,6 +250,7 @@ def _restored(
     usage: Usage | None,
     metadata: Mapping[str, Any],
     origin: Origin | None,
+    is_error: bool,
     seq: int,
     run: int,
 ) -> Message:
@@ -261,6 +267,7 @@ def _restored(
     _set_usage(message, usage)
     _set_metadata(message, metadata)
     _set_origin(message, origin)
+    _set_is_error(message, is_error)
     _set_seq(message, seq)
     _set_run(message, run)
     return message
@@ -281,7 +288,7 @@ def as_stored(row: StoredMessage, message: Message, seq: int, run: int, moment: 
     id_, role, name, call, author, _, _, text, payload, metadata, origin, _ = row
     if payload is not None or metadata is not None or origin is not None or message.created_at is not None:
         return from_row((seq, run, *row))
-    return _restored(role, text, message.parts, id_, name, call, author, moment, None, {}, None, seq, run)
+    return _restored(role, text, message.parts, id_, name, call, author, moment, None, {}, None, False, seq, run)
 
 
 def same_content(row: StoredMessage, stored: Sequence[Any], *, with_time: bool) -> bool:

@@ -23,7 +23,7 @@ from agent_session_core.content import (
 )
 from agent_session_core.errors import InvalidInput, MessageConflict
 from agent_session_core.keys import Key, require_active, take_numbers
-from agent_session_core.models import Message
+from agent_session_core.models import PASSAGE_ORIGIN, Message
 from agent_session_core.reading import Reading, read, visible
 from agent_session_core.sql import messages as sql
 from agent_session_core.sql.statement import Row
@@ -55,6 +55,10 @@ def drafts(given: Sequence[Message], *, loose: bool) -> list[Draft]:
     made = []
     for message in given:
         row = to_row(message, at=at)
+        if message.origin is not None and message.origin.framework == PASSAGE_ORIGIN:
+            raise InvalidInput(
+                f"origin.framework: {_checks.shown(PASSAGE_ORIGIN)} is what the text of files comes from; use another"
+            )
         has_id = message.id is not None
         if has_id:
             try:

@@ -9,10 +9,11 @@ from sqlalchemy import Connection
 
 from agent_session_core import _checks
 from agent_session_core.content import now, to_microseconds
-from agent_session_core.errors import SessionNotActive, SessionNotFound
+from agent_session_core.errors import SessionNotActive, SessionNotFound, TurnTaken
+from agent_session_core.sql import leases
 from agent_session_core.sql.sessions import SessionRow, bump, get
 
-__all__ = ["Key", "require", "require_active", "take_numbers"]
+__all__ = ["Key", "check_turn", "require", "require_active", "take_numbers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Key:
     tenant: str
     owner: str | None
     name: str
+    database: int = 0  # tells apart the databases that this process has open
+    turn: int | None = None  # the token of the turn in which it writes
 
     def params(self) -> dict[str, Any]:
         """The bound values."""
@@ -51,12 +54,27 @@ def require_active(conn: Connection, key: Key) -> SessionRow:
         SessionNotActive: when it is closed, expired or archived.
     """
     row = require(conn, key)
-    if row.status != "active":
+    status = row.status_at(to_microseconds(now()))
+    if status != "active":
         raise SessionNotActive(
-            f"session {_checks.shown(key.name)}: it is {row.status} and can only be read; "
-            "restore() makes it active again"
+            f"session {_checks.shown(key.name)}: it is {status} and can only be read; restore() makes it active again"
         )
     return row
+
+
+def check_turn(conn: Connection, key: Key) -> None:
+    """Refuse the write of a worker whose turn another one has taken over.
+
+    Raises:
+        SessionNotFound: when the session has been deleted.
+        TurnTaken: when its turn is another worker's.
+    """
+    if key.turn is not None and leases.token(conn, key.session, "turn") != key.turn:
+        require(conn, key)
+        raise TurnTaken(
+            f"session {_checks.shown(key.name)}: another worker took over its turn; "
+            "read the session anew before you go on"
+        )
 
 
 def take_numbers(conn: Connection, key: Key, count: int) -> tuple[int, int, int]:
@@ -64,7 +82,9 @@ def take_numbers(conn: Connection, key: Key, count: int) -> tuple[int, int, int]
 
     Raises:
         SessionNotFound, SessionNotActive: as :func:`require_active`.
+        TurnTaken: as :func:`check_turn`.
     """
+    check_turn(conn, key)
     taken = bump(conn, key.params(), count=count, now=to_microseconds(now()))
     if taken is None:
         require_active(conn, key)

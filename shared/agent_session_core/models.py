@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, overload
 
 from agent_session_core._checks import shown
@@ -19,6 +19,7 @@ __all__ = [
     "ErasureReceipt",
     "Explanation",
     "FilePart",
+    "FileReference",
     "ImagePart",
     "IndexReport",
     "Message",
@@ -38,8 +39,15 @@ __all__ = [
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 Status: TypeAlias = Literal["active", "closed", "expired", "archived"]
+TaskStatus: TypeAlias = Literal["pending", "in_progress", "completed", "failed", "cancelled"]
+ToolCallStatus: TypeAlias = Literal["requested", "running", "succeeded", "failed", "unknown"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
 STATUSES: tuple[Status, ...] = ("active", "closed", "expired", "archived")
+TASK_STATUSES: tuple[TaskStatus, ...] = ("pending", "in_progress", "completed", "failed", "cancelled")
+TOOL_CALL_STATUSES: tuple[ToolCallStatus, ...] = ("requested", "running", "succeeded", "failed", "unknown")
+
+PASSAGE_ORIGIN = "file"
+"""The framework that an origin names where a message is a piece of a file's text; its version is the file's."""
 
 T = TypeVar("T")
 
@@ -162,6 +170,7 @@ class Message:
         usage: tokens the model call took.
         metadata: JSON values of the caller's, by which messages can be filtered in a search.
         origin: the framework's own form of the message.
+        is_error: for the role ``tool``: whether the call failed.
         seq: the message's place in its session, from 1; given by the store, as is ``run``.
         run: which run of the session it belongs to, from 1.
 
@@ -180,6 +189,7 @@ class Message:
     usage: Usage | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     origin: Origin | None = None
+    is_error: bool = False
     seq: int | None = None
     run: int | None = None
 
@@ -239,6 +249,10 @@ class SessionRecord:
     run: int
     created_at: datetime
     updated_at: datetime
+    idle_timeout: timedelta | None = None
+    expires_at: datetime | None = None
+    parent_id: str | None = None
+    forked_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +267,14 @@ class Page(Generic[T]):
 
     def __len__(self) -> int:
         return len(self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class FileReference:
+    """A version of a session's file."""
+
+    name: str
+    version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,10 +323,11 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchHit:
-    """A message that a search found.
+    """A message that a search found, or a passage of a file.
 
     Attributes:
-        message: the message as stored.
+        message: the message as stored; or the passage, in a message's shape.
+        file: where a passage was found: the file it stands in, else None.
         session_id: the session it stands in.
         session_title: that session's title.
         score: 0-1, with the same meaning in every call.
@@ -318,6 +341,7 @@ class SearchHit:
     session_id: str
     session_title: str | None
     score: float
+    file: FileReference | None = None
     highlights: tuple[str, ...] = ()
     neighbours: tuple[Message, ...] = ()
     duplicates: int = 0
@@ -382,6 +406,13 @@ class IndexReport:
 class ErasureReceipt:
     """What an erasure removed; ``complete`` once the index has confirmed it too."""
 
+    id: str
     session_ids: tuple[str, ...]
+    erased_at: datetime
     messages: int = 0
+    state: int = 0
+    files: int = 0
+    tasks: int = 0
+    tool_calls: int = 0
+    nodes: int = 0
     complete: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain, islice
 from os import PathLike
@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from sqlalchemy import URL, Connection, Engine
 
-from agent_session_core import _checks
+from agent_session_core import _checks, erasure
 from agent_session_core.content import new_id, now, to_microseconds
 from agent_session_core.cursors import from_cursor, to_cursor
+from agent_session_core.erasure import erase_tenant, erase_user
 from agent_session_core.errors import IndexUnavailable, InvalidInput, SessionNotFound
 from agent_session_core.exchange import Entry, Problem, dump, parse
-from agent_session_core.keys import Key
+from agent_session_core.leases import LEASE, Keeper
+from agent_session_core.lifecycle import Retention, Sweeper, SweepReport, duration, sweep
 from agent_session_core.models import STATUSES, ErasureReceipt, IndexReport, Page, Role, SearchResults, Status
 from agent_session_core.ports import Embedder
 from agent_session_core.session import Session
+from agent_session_core.session.base import Services, deadline
 from agent_session_core.sql import sessions as sql
 from agent_session_core.sql.engine import Database
 from agent_session_core.sql.open import open_database
@@ -60,6 +63,8 @@ class SessionStore:
         scope: sql.Scope,
         *,
         analyzer: Analyzer,
+        retention: Retention,
+        keeper: Keeper,
         owner: bool,
     ) -> None:
         """For :meth:`open` and :meth:`for_user`; ``owner`` says whether closing the store closes the database."""
@@ -67,6 +72,9 @@ class SessionStore:
         self._index = index
         self._scope = scope
         self._analyzer: Analyzer = analyzer
+        self._retention = retention
+        self._keeper = keeper
+        self._services = Services(database, keeper, self._confirmed)
         self._owner = owner
 
     @classmethod
@@ -78,6 +86,8 @@ class SessionStore:
         embedder: Embedder | None = None,
         tenant: str = "default",
         analyzer: Analyzer = "english",
+        retention: Retention | None = None,
+        lease: timedelta = timedelta(seconds=LEASE),
     ) -> SessionStore:
         """Open a database, making or updating its tables where needed; safe from several processes at once.
 
@@ -88,6 +98,9 @@ class SessionStore:
             embedder: what gives texts their vectors; without one, a small static embedding that needs no network.
             tenant: whose sessions these are; stores of different tenants share a database and nothing else.
             analyzer: ``"english"`` stems words, ``"none"`` does not.
+            retention: how long ended sessions are kept, carried out by :meth:`sweep`; without one, for ever.
+            lease: how long after the death of this process its turns are given to others, and its running tool calls
+                are ``unknown``; one second to a day.
 
         Raises:
             InvalidInput: when an argument cannot be used.
@@ -102,13 +115,24 @@ class SessionStore:
                 f"embedder: {_checks.shown(embedder)} has no name, embed_documents and embed_query; wrap an embedding "
                 "of LangChain in LangChainEmbedder, one of LlamaIndex in LlamaIndexEmbedder"
             )
+        if retention is not None and not isinstance(retention, Retention):
+            raise InvalidInput(f"retention: expected a Retention, got {_checks.shown(retention)}; use Retention(...)")
+        seconds = (duration(lease, "lease", least=timedelta(seconds=1), most=timedelta(days=1)) or 0) / 1e6
         database = open_database(url)
         made = None
         if index is None:
             from agent_session_core.search.embedded import EmbeddedIndex  # numpy, for those who search
 
             made = EmbeddedIndex(database, embedder=embedder, analyzer=analyzer)
-        return cls(database, made, sql.Scope(tenant), analyzer=analyzer, owner=True)
+        return cls(
+            database,
+            made,
+            sql.Scope(tenant),
+            analyzer=analyzer,
+            retention=retention or Retention(),
+            keeper=Keeper(database, seconds),
+            owner=True,
+        )
 
     def __repr__(self) -> str:
         bound = "" if self.user_id is None else f", user_id={self.user_id!r}"
@@ -131,7 +155,15 @@ class SessionStore:
             InvalidInput: when the id cannot be used, or the store is bound to another user already.
         """
         scope = self._scoped(_checks.identifier(user_id, "user_id"))
-        return SessionStore(self._database, self._index, scope, analyzer=self._analyzer, owner=False)
+        return SessionStore(
+            self._database,
+            self._index,
+            scope,
+            analyzer=self._analyzer,
+            retention=self._retention,
+            keeper=self._keeper,
+            owner=False,
+        )
 
     def session(
         self,
@@ -142,6 +174,8 @@ class SessionStore:
         agent_id: str | None = None,
         title: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        idle_timeout: timedelta | None = None,
+        expires_at: datetime | None = None,
     ) -> Session:
         """The session with this id, made if it is not there.
 
@@ -152,12 +186,16 @@ class SessionStore:
             agent_id: for a new session: the agent it is made for.
             title: for a new session: what it is about.
             metadata: for a new session: JSON values of the caller's.
+            idle_timeout: for a new session: after how long without a change it expires.
+            expires_at: for a new session: when it expires at the latest (aware).
 
         Raises:
             InvalidInput: naming the argument that cannot be used.
             SessionNotFound: when it is not there and ``create`` is False, or the id is not to be had for this user.
         """
-        scope, name, find, make = self._opening(session_id, user_id, create, agent_id, title, metadata)
+        scope, name, find, make = self._opening(
+            session_id, user_id, create, agent_id, title, metadata, idle_timeout, expires_at
+        )
         row = self._database.read(find) or (self._database.write(make) if make is not None else None)
         return self._handle(scope, name, row)
 
@@ -170,9 +208,13 @@ class SessionStore:
         agent_id: str | None = None,
         title: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        idle_timeout: timedelta | None = None,
+        expires_at: datetime | None = None,
     ) -> Session:
         """As :meth:`session`."""
-        scope, name, find, make = self._opening(session_id, user_id, create, agent_id, title, metadata)
+        scope, name, find, make = self._opening(
+            session_id, user_id, create, agent_id, title, metadata, idle_timeout, expires_at
+        )
         row = await self._database.aread(find) or (await self._database.awrite(make) if make is not None else None)
         return self._handle(scope, name, row)
 
@@ -395,10 +437,13 @@ class SessionStore:
         return NodeCollection(self._database, self._scope.tenant, self._scope.user_id, name, analyzer=self._analyzer)
 
     def export(self, session_ids: Sequence[str] | None = None) -> Iterator[str]:
-        """The store's sessions as JSON lines: each session, then its messages in whatever state; lossless.
+        """The store's sessions as JSON lines, lossless: each with its messages, state, tasks, tool calls and files.
+
+        All versions of them, as they were written. At the end come the variables of the users and of the application
+        (of the one user where the store is bound to one).
 
         Args:
-            session_ids: only these.
+            session_ids: only these, and no variables that sessions share.
 
         Raises:
             InvalidInput: for one of ``session_ids`` that is not there.
@@ -409,7 +454,7 @@ class SessionStore:
     async def aexport(self, session_ids: Sequence[str] | None = None) -> AsyncIterator[str]:
         """As :meth:`export`."""
         lines = self.export(session_ids)
-        while batch := await self._database.in_thread(lambda: list(islice(lines, 500))):
+        while batch := await self._database.in_thread(lambda: list(islice(lines, 50))):
             for line in batch:
                 yield line
 
@@ -433,14 +478,88 @@ class SessionStore:
         """As :meth:`load`, in a thread."""
         return await self._database.in_thread(partial(self.load, lines))
 
+    def erase(self, *, user_id: str | None = None) -> ErasureReceipt:
+        """Erase a user: every session, the user's state and nodes, and all of it from the index.
+
+        Args:
+            user_id: the user; a store that is bound to one needs none.
+
+        Raises:
+            InvalidInput: when no user is named.
+        """
+        return self._confirmed(self._database.write(self._erasing(user_id)))
+
+    async def aerase(self, *, user_id: str | None = None) -> ErasureReceipt:
+        """As :meth:`erase`."""
+        receipt = await self._database.awrite(self._erasing(user_id))
+        return await self._database.in_thread(partial(self._confirmed, receipt))
+
+    def erase_tenant(self) -> ErasureReceipt:
+        """Erase everything of the tenant; only the receipts stay.
+
+        Raises:
+            InvalidInput: when the store is bound to a user.
+        """
+        self._require_unbound("erase_tenant")
+        return self._confirmed(self._database.write(partial(erase_tenant, tenant=self.tenant)))
+
+    async def aerase_tenant(self) -> ErasureReceipt:
+        """As :meth:`erase_tenant`."""
+        self._require_unbound("erase_tenant")
+        receipt = await self._database.awrite(partial(erase_tenant, tenant=self.tenant))
+        return await self._database.in_thread(partial(self._confirmed, receipt))
+
+    def receipt(self, receipt_id: str) -> ErasureReceipt:
+        """The receipt of an erasure, complete once the index has confirmed it.
+
+        Raises:
+            InvalidInput: when there is none with this id.
+        """
+        return self._given(receipt_id, self._database.read(self._receipt(receipt_id)))
+
+    async def areceipt(self, receipt_id: str) -> ErasureReceipt:
+        """As :meth:`receipt`."""
+        return self._given(receipt_id, await self._database.aread(self._receipt(receipt_id)))
+
+    def sweep(self, now: datetime | None = None, *, dry_run: bool = False) -> SweepReport:
+        """Expire the sessions that are past a deadline, and archive and delete by the store's retention.
+
+        Safe from many processes at once: each session's change happens once, and is told by one of them.
+
+        Args:
+            now: the (aware) moment to judge by; without one, this moment.
+            dry_run: change nothing, and tell what is due.
+
+        Raises:
+            InvalidInput: when ``now`` has no time zone.
+        """
+        report = sweep(self._database, self._scope, self._retention, at=now, dry=dry_run)
+        if report.deleted and not dry_run:
+            self._forget_erased()
+        return report
+
+    async def asweep(self, now: datetime | None = None, *, dry_run: bool = False) -> SweepReport:
+        """As :meth:`sweep`, in a thread."""
+        return await self._database.in_thread(partial(self.sweep, now, dry_run=dry_run))
+
+    def sweeper(self, every: timedelta = timedelta(minutes=5)) -> Sweeper:
+        """A sweep every so often, in a thread of its own, from ``start()`` to ``stop()``; also a ``with`` block.
+
+        Raises:
+            InvalidInput: when ``every`` is no time span.
+        """
+        return Sweeper(self.sweep, every)
+
     def close(self) -> None:
         """Close what :meth:`open` opened; the stores made by :meth:`for_user` close nothing. Closing twice is fine."""
         if self._owner:
+            self._keeper.close()
             self._database.close()
 
     async def aclose(self) -> None:
         """As :meth:`close`."""
         if self._owner:
+            self._keeper.close()
             await self._database.aclose()
 
     def __enter__(self) -> SessionStore:
@@ -479,18 +598,25 @@ class SessionStore:
         agent_id: str | None,
         title: str | None,
         metadata: Mapping[str, Any] | None,
+        idle_timeout: timedelta | None,
+        expires_at: datetime | None,
     ) -> tuple[sql.Scope, str, Any, Any]:
         scope = self._scoped(user_id)
         if session_id is None and not create:
             raise InvalidInput("session_id: None names no session; give its id, or leave create=False out")
         name = new_id() if session_id is None else _checks.identifier(session_id, "session_id")
         at = to_microseconds(now())
+        idle, latest = duration(idle_timeout, "idle_timeout"), deadline(expires_at)
+        due = [moment for moment in (latest, None if idle is None else at + idle) if moment is not None]
         values = {
             "agent_id": _checks.optional_identifier(agent_id, "agent_id"),
             "title": _checks.title(title),
             "metadata": _checks.json_object(metadata, "metadata"),
             "created_at": at,
             "updated_at": at,
+            "idle_timeout": idle,
+            "expires_at": latest,
+            "due_at": min(due, default=None),
         }
         find = partial(sql.find, scope=scope, name=name)
         return scope, name, find, partial(_made, scope=scope, name=name, values=values) if create else None
@@ -500,8 +626,7 @@ class SessionStore:
             raise SessionNotFound(
                 f"session_id: {_checks.shown(name)} is not found; check the id, or choose another for a new session"
             )
-        key = Key(row.id, scope.tenant, row.user_id, name)
-        return Session(self._database, key, row.made_at(), self._confirmed)
+        return Session(self._services, scope.tenant, row)
 
     def _listing(
         self,
@@ -547,9 +672,34 @@ class SessionStore:
 
     def _confirmed(self, receipt: ErasureReceipt) -> ErasureReceipt:
         """The receipt, complete where the index has forgotten what was erased."""
+        gone = self._forget_erased()
+        told = self._database.read(partial(erasure.receipt, scope=self._scope, receipt_id=receipt.id)) or receipt
+        return replace(told, complete=told.complete and gone)
+
+    def _forget_erased(self) -> bool:
+        """Take what was erased out of the index and the database's log; False where a reader holds that up."""
         if self._index is not None:
             self._index.forget(self.tenant)
-        return replace(receipt, complete=self._database.purge())
+        return self._database.purge()
+
+    def _erasing(self, user_id: str | None) -> Any:
+        user = self._scoped(user_id).user_id
+        if user is None:
+            raise InvalidInput("user_id: whose? Name the user; erase_tenant() erases everything")
+        return partial(erase_user, tenant=self.tenant, user_id=user)
+
+    def _receipt(self, receipt_id: str) -> Any:
+        name = _checks.identifier(receipt_id, "receipt_id")
+        return partial(erasure.receipt, scope=self._scope, receipt_id=name)
+
+    def _given(self, receipt_id: str, receipt: ErasureReceipt | None) -> ErasureReceipt:
+        if receipt is None:
+            raise InvalidInput(f"receipt_id: {_checks.shown(receipt_id)} is not found; give the id of a receipt")
+        return receipt
+
+    def _require_unbound(self, method: str) -> None:
+        if self._scope.user_id is not None:
+            raise InvalidInput(f"{method}: this store is bound to a user; use erase(), or the store it was made from")
 
     def _whole_index(self) -> EmbeddedIndex:
         """The index, for what concerns all of the tenant: not for a store that is bound to one user."""

@@ -9,14 +9,30 @@ from __future__ import annotations
 from agent_session_core.exchange.chatgpt import read_chatgpt
 from agent_session_core.exchange.files import read_file
 from agent_session_core.exchange.lines import VERSION, dump, parse
-from agent_session_core.exchange.records import Entry, MessageEntry, MessageState, Problem, SessionEntry
+from agent_session_core.exchange.records import (
+    BlobEntry,
+    Entry,
+    MessageEntry,
+    MessageState,
+    Problem,
+    RecordEntry,
+    RecordKind,
+    RecordScope,
+    ScopeEntry,
+    SessionEntry,
+)
 
 __all__ = [
     "VERSION",
+    "BlobEntry",
     "Entry",
     "MessageEntry",
     "MessageState",
     "Problem",
+    "RecordEntry",
+    "RecordKind",
+    "RecordScope",
+    "ScopeEntry",
     "SessionEntry",
     "dump",
     "parse",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
-from datetime import datetime, timezone
-from typing import Any, TypeVar, cast
+from dataclasses import fields as fields_of
+from datetime import datetime, timedelta, timezone
+from typing import Any, cast
 
-from agent_session_core._checks import identifier, shown
+from agent_session_core._checks import identifier, optional_identifier, shown
 from agent_session_core.content import part_from_json
 from agent_session_core.errors import InvalidInput
-from agent_session_core.exchange.records import STATES, MessageEntry, MessageState, SessionEntry
+from agent_session_core.exchange import _fields as fields
+from agent_session_core.exchange.records import STATES, MessageEntry, MessageState, RecordEntry, SessionEntry
 from agent_session_core.models import (
     ROLES,
     STATUSES,
@@ -30,7 +31,7 @@ from agent_session_core.models import (
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_T = TypeVar("_T")
+_LONGEST = 36_500 * 24 * 60 * 60
 _PLAIN = (TextPart, ImagePart, AudioPart, FilePart, DataPart)  # what a tool's result may hold
 _REQUIRED: dict[type[Part], tuple[str, ...]] = {
     TextPart: ("text",),
@@ -48,41 +49,49 @@ def session_from_json(record: Mapping[str, Any], where: str) -> SessionEntry:
     Raises:
         InvalidInput: naming the field that is wrong.
     """
-    created_at = _moment(record, "created_at") or _EPOCH
+    created_at = fields.moment(record, "created_at") or _EPOCH
     status = record.get("status", "active")
     if status not in STATUSES:
         raise InvalidInput(f"status: {shown(status)} is not known; use one of {', '.join(STATUSES)}")
     return SessionEntry(
         record=SessionRecord(
             id=identifier(record.get("id"), "id"),
-            user_id=_text(record, "user_id"),
-            agent_id=_text(record, "agent_id"),
-            title=_text(record, "title"),
-            metadata=_typed(record, "metadata", dict) or {},
+            user_id=fields.text(record, "user_id"),
+            agent_id=fields.text(record, "agent_id"),
+            title=fields.text(record, "title"),
+            metadata=fields.typed(record, "metadata", dict) or {},
             status=status,
-            revision=_whole(record, "revision", least=0) or 0,
-            run=_whole(record, "run") or 1,
+            revision=fields.whole(record, "revision", least=0) or 0,
+            run=fields.whole(record, "run") or 1,
             created_at=created_at,
-            updated_at=_moment(record, "updated_at") or created_at,
+            updated_at=fields.moment(record, "updated_at") or created_at,
+            idle_timeout=_span(record, "idle_timeout"),
+            expires_at=fields.moment(record, "expires_at"),
+            parent_id=optional_identifier(record.get("parent_id"), "parent_id"),
+            forked_from=fields.whole(record, "forked_from", least=0),
         ),
-        last_seq=_whole(record, "last_seq", least=0),
+        last_seq=fields.whole(record, "last_seq", least=0),
+        state_revision=fields.whole(record, "state_revision", least=0) or 0,
         where=where,
     )
 
 
-def bare_session(entry: MessageEntry) -> SessionEntry:
-    """The session of a message whose session line is missing or damaged."""
-    at = entry.message.created_at or _EPOCH
+def bare_session(entry: MessageEntry | RecordEntry) -> SessionEntry:
+    """The session of a message or record whose session line is missing or damaged."""
+    if isinstance(entry, MessageEntry):
+        name, at, run = entry.session_id, entry.message.created_at or _EPOCH, entry.message.run
+    else:
+        name, at, run = entry.subject, entry.written_at, None
     return SessionEntry(
         record=SessionRecord(
-            id=entry.session_id,
+            id=name,
             user_id=None,
             agent_id=None,
             title=None,
             metadata={},
             status="active",
             revision=0,
-            run=entry.message.run or 1,
+            run=run or 1,
             created_at=at,
             updated_at=at,
         ),
@@ -102,24 +111,31 @@ def message_from_json(record: Mapping[str, Any], where: str) -> MessageEntry:
         raise InvalidInput(f"role: {shown(role)} is no role; use one of {', '.join(ROLES)}")
     if state not in STATES:
         raise InvalidInput(f"state: {shown(state)} is not known; use one of {', '.join(STATES)}")
-    id_ = _text(record, "id")
+    id_ = fields.text(record, "id")
     message = Message(
         role=role,
-        text=_text(record, "text") or "",
-        parts=tuple(_part(part) for part in _typed(record, "parts", list) or ()),
+        text=fields.text(record, "text") or "",
+        parts=tuple(_part(part) for part in fields.typed(record, "parts", list) or ()),
         id=None if id_ is None else identifier(id_, "id"),
-        name=_text(record, "name"),
-        tool_call_id=_text(record, "tool_call_id"),
-        author=_text(record, "author"),
-        created_at=_moment(record, "created_at"),
-        usage=_usage(_typed(record, "usage", dict)),
-        metadata=_typed(record, "metadata", dict) or {},
-        origin=_origin(_typed(record, "origin", dict)),
-        seq=_whole(record, "seq"),
-        run=_whole(record, "run"),
+        name=fields.text(record, "name"),
+        tool_call_id=fields.text(record, "tool_call_id"),
+        author=fields.text(record, "author"),
+        created_at=fields.moment(record, "created_at"),
+        usage=_usage(fields.typed(record, "usage", dict)),
+        metadata=fields.typed(record, "metadata", dict) or {},
+        origin=_origin(fields.typed(record, "origin", dict)),
+        is_error=fields.typed(record, "is_error", bool) or False,
+        seq=fields.whole(record, "seq"),
+        run=fields.whole(record, "run"),
     )
     session_id = identifier(record.get("session"), "session")
-    return MessageEntry(session_id=session_id, message=message, state=cast("MessageState", state), where=where)
+    return MessageEntry(
+        session_id=session_id,
+        message=message,
+        state=cast("MessageState", state),
+        changed_at_revision=fields.whole(record, "changed_at_revision", least=0),
+        where=where,
+    )
 
 
 def _part(data: object) -> Part:
@@ -153,45 +169,22 @@ def _sound(part: Part) -> bool:
 def _usage(counts: dict[str, Any] | None) -> Usage | None:
     if counts is None:
         return None
-    return Usage(*(_whole(counts, field.name, least=0) or 0 for field in fields(Usage)))
+    return Usage(*(fields.whole(counts, field.name, least=0) or 0 for field in fields_of(Usage)))
 
 
 def _origin(data: dict[str, Any] | None) -> Origin | None:
     if data is None:
         return None
-    framework, version = _text(data, "framework"), _text(data, "version")
+    framework, version = fields.text(data, "framework"), fields.text(data, "version")
     if not framework or version is None:
         raise InvalidInput("origin: names no framework or no version")
     return Origin(framework, version, data.get("data"))
 
 
-def _text(record: Mapping[str, Any], field: str) -> str | None:
-    return _typed(record, field, str)
-
-
-def _whole(record: Mapping[str, Any], field: str, *, least: int = 1) -> int | None:
-    value = record.get(field)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**63):
-        raise InvalidInput(f"{field}: expected a whole number from {least}, got {shown(value)}")
-    return value
-
-
-def _moment(record: Mapping[str, Any], field: str) -> datetime | None:
-    value = _text(record, field)
-    if value is None:
+def _span(record: Mapping[str, Any], field: str) -> timedelta | None:
+    seconds = record.get(field)
+    if seconds is None:
         return None
-    try:
-        moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
-    except ValueError:
-        raise InvalidInput(f"{field}: {shown(value)} is no time; write it as 2026-05-04T09:30:00+00:00") from None
-    if moment.utcoffset() is None:
-        raise InvalidInput(f"{field}: {shown(value)} has no time zone; add one, +00:00 for UTC")
-    return moment
-
-
-def _typed(record: Mapping[str, Any], field: str, cls: type[_T]) -> _T | None:
-    value = record.get(field)
-    if value is not None and not isinstance(value, cls):
-        expected = {str: "a string", list: "a list", dict: "an object"}[cls]  # type: ignore[index]  # one of the three
-        raise InvalidInput(f"{field}: expected {expected}, got {shown(value)}")
-    return value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST:
+        raise InvalidInput(f"{field}: {shown(seconds)} is no time span; give seconds, up to {_LONGEST:,}")
+    return timedelta(seconds=seconds)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from agent_session_core.errors import InvalidInput
 from agent_session_core.exchange.chatgpt import read_chatgpt
@@ -17,10 +17,14 @@ __all__ = ["read_file"]
 _HEAD = 4096
 
 
-def read_file(path: str | Path) -> Iterator[Entry | Problem]:
+def read_file(path: str | Path, *, progress: Callable[[int], None] | None = None) -> Iterator[Entry | Problem]:
     """What the file at ``path`` holds: a store's JSON lines, or the ``conversations.json`` of a ChatGPT data export.
 
     The form is told by how the file begins. The file is open for as long as the iterator is read.
+
+    Args:
+        path: the file.
+        progress: is told, with each entry, how many bytes have been read so far.
 
     Raises:
         InvalidInput: when the file cannot be opened, or was written by a newer version of this package.
@@ -32,12 +36,13 @@ def read_file(path: str | Path) -> Iterator[Entry | Problem]:
         raise InvalidInput(
             f"path: {str(path)!r:.200} cannot be opened ({error.strerror}); name a file of sessions"
         ) from error
+    buffer: Any = file.buffer  # what it reads from; its type does not tell that it can be asked for its place
     with file:
         try:
-            if _is_chatgpt(file):
-                yield from read_chatgpt(file)
-            else:
-                yield from parse(_lines(file))
+            for entry in read_chatgpt(file) if _is_chatgpt(file) else parse(_lines(file)):
+                if progress is not None:
+                    progress(buffer.tell())
+                yield entry
         except OSError as error:
             raise InvalidInput(f"path: {str(path)!r:.200} cannot be read ({error.strerror}); name a file") from error
 

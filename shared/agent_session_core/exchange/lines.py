@@ -1,26 +1,29 @@
 """The JSON-lines form of a store's sessions: lossless, one record a line, ASCII only.
 
-A header line comes first, then each session followed by its messages, oldest first. Every message names its session, so
-that a damaged session line costs the session's title and metadata, and none of its messages. ``docs/export-format.md``
-describes the fields.
+A header line comes first, then each session followed by its messages, oldest first, and by the versions of all else it
+holds; the bytes of a file come before the first version that has them. Every line names its session, so that a damaged
+session line costs the session's title and metadata, and nothing of what is in it. ``docs/export-format.md`` describes
+the fields.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from agent_session_core._checks import shown
 from agent_session_core._json import encode
 from agent_session_core.errors import CorruptRecord, InvalidInput
 from agent_session_core.exchange._from_json import bare_session, message_from_json, session_from_json
-from agent_session_core.exchange._to_json import message_to_json, session_to_json
-from agent_session_core.exchange.records import Entry, Problem, SessionEntry
+from agent_session_core.exchange._records_from_json import blob_from_json, record_from_json, scope_from_json
+from agent_session_core.exchange._to_json import entry_to_json
+from agent_session_core.exchange.records import BlobEntry, Entry, MessageEntry, Problem, RecordEntry, SessionEntry
 
 __all__ = ["VERSION", "dump", "parse"]
 
-VERSION = 1
+VERSION = 2
 """The version of the format that this package writes; it reads this one and every earlier one."""
 MAX_LINE = 256 * 1024 * 1024
 """Characters in one line: the largest message there can be, with every character escaped, stays below."""
@@ -36,10 +39,7 @@ def dump(entries: Iterable[Entry]) -> Iterator[str]:
     """
     yield _line({"type": "header", "format": _FORMAT, "version": VERSION})
     for entry in entries:
-        if isinstance(entry, SessionEntry):
-            yield _line(session_to_json(entry))
-        else:
-            yield _line(message_to_json(entry))
+        yield _blob_line(entry) if isinstance(entry, BlobEntry) else _line(entry_to_json(entry))
 
 
 def parse(lines: Iterable[str]) -> Iterator[Entry | Problem]:
@@ -50,34 +50,53 @@ def parse(lines: Iterable[str]) -> Iterator[Entry | Problem]:
     Raises:
         InvalidInput: when the file was written by a newer version of the format, or is no such file at all.
     """
-    number, current = 0, ""
+    current = ""
     for number, line in enumerate(lines, start=1):
         where = f"line {number}"
         try:
             record = _read(line)
             if record is None:
                 continue
-            kind = record.get("type")
-            if kind == "header":
+            if record.get("type") == "header":
                 _check_header(record)
-            elif kind == "session":
-                session = session_from_json(record, where)
-                current = session.record.id
-                yield session
-            elif kind == "message":
-                message = message_from_json(record, where)
-                if message.session_id != current:
-                    current = message.session_id
-                    yield bare_session(message)
-                yield message
-            else:
-                yield Problem(where, f"type: {shown(kind)} is not known; use header, session or message")
+                continue
+            entry = _entry(record, where)
+            if isinstance(entry, SessionEntry):
+                current = entry.record.id
+            elif isinstance(entry, MessageEntry | RecordEntry) and _session_of(entry) not in (None, current):
+                current = _session_of(entry) or ""
+                yield bare_session(entry)
+            yield entry
         except (CorruptRecord, _Unreadable) as error:
             yield Problem(where, str(error))
         except _Newer as error:
             raise InvalidInput(f"{where}: {error}") from None
         except InvalidInput as error:
             yield Problem(where, str(error))
+
+
+_KINDS: dict[str, Callable[[Mapping[str, Any], str], Entry]] = {
+    "session": session_from_json,
+    "message": message_from_json,
+    "record": record_from_json,
+    "scope": scope_from_json,
+    "blob": blob_from_json,
+}
+
+
+def _entry(record: Mapping[str, Any], where: str) -> Entry:
+    kind = record.get("type")
+    make = _KINDS.get(kind) if isinstance(kind, str) else None
+    if make is None:
+        raise InvalidInput(f"type: {shown(kind)} is not known; use header, {', '.join(_KINDS)}")
+    return make(record, where)
+
+
+def _session_of(entry: MessageEntry | RecordEntry) -> str | None:
+    """The session that the entry is a part of; None for the variables of a user or the application."""
+    if isinstance(entry, MessageEntry):
+        return entry.session_id
+    return entry.subject if entry.scope == "session" else None
 
 
 class _Unreadable(ValueError):
@@ -90,6 +109,12 @@ class _Newer(ValueError):
 
 def _line(record: Mapping[str, Any]) -> str:
     return encode(record, str(record["type"])).lstrip() + "\n"
+
+
+def _blob_line(entry: BlobEntry) -> str:
+    """A line of bytes, in which nothing needs escaping: a quarter of the time of :func:`_line`."""
+    data = b64encode(entry.data).decode("ascii")
+    return f'{{"type":"blob","sha256":"{entry.sha256}","size":{entry.size},"offset":{entry.offset},"data":"{data}"}}\n'
 
 
 def _read(line: str) -> dict[str, Any] | None:

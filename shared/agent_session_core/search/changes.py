@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, func, insert, lite
 from sqlalchemy.dialects import sqlite
 
 from agent_session_core.search.entries import Source
-from agent_session_core.search.statements import END, NOT_REMOVED, IndexRow, Info, key_of
+from agent_session_core.search.statements import END, SPOKEN, IndexRow, Info, key_of
 from agent_session_core.sql.statement import Statement
 from agent_session_core.sql.tables import (
     index_info,
@@ -104,7 +104,7 @@ _STANDING = Statement(
     .where(_s.id == bindparam("session"), _s.tenant == bindparam("tenant"))
 )
 _OF_SESSION = _m.session == bindparam("session")
-_THERE = NOT_REMOVED & (_m.text != "")
+_THERE = SPOKEN & (_m.text != "")
 _SOURCE = select(*(_m[name] for name in Source._fields))
 _SOURCES = Statement(_SOURCE.where(_OF_SESSION, _m.seq.between(bindparam("first"), bindparam("last"))))
 _BEFORE = Statement(_SOURCE.where(_OF_SESSION, _m.seq < bindparam("seq"), _THERE).order_by(_m.seq.desc()).limit(2))
@@ -217,7 +217,10 @@ def standing(conn: Connection, tenant: str, session: int, slot: int) -> Standing
 
 
 def sources(conn: Connection, session: int, first: int, last: int, *, after: bool) -> list[Source]:
-    """The messages ``first`` to ``last``, the two before them and (with ``after``) the two after them, in order."""
+    """The messages ``first`` to ``last``, the two before them and (with ``after``) the two after them, in order.
+
+    Passages of files are among the first alone: they are nobody's context.
+    """
     rows = _SOURCES.all(conn, {"session": session, "first": first, "last": last})
     if first > 1:
         rows += _BEFORE.all(conn, {"session": session, "seq": first})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agent_session_core.models import Explanation
+from agent_session_core.models import PASSAGE_ORIGIN, Explanation, FileReference
 from agent_session_core.search.scoring import best_row, word_parts
 from agent_session_core.search.statements import END
 
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from agent_session_core.models import Message
     from agent_session_core.search.query import Question
     from agent_session_core.search.ranking import Scored
     from agent_session_core.search.scope import Scope
     from agent_session_core.search.scoring import WordScores
     from agent_session_core.search.words import Words
 
-__all__ = ["explanation", "highlights", "key"]
+__all__ = ["explanation", "file_of", "highlights", "key"]
 
 WINDOW = 160
 """Characters of a highlight, about."""
@@ -36,6 +37,14 @@ def key(scope: Scope, place: int) -> tuple[int, int]:
     """The session and seq of the message at a place."""
     number = int(scope.message("id")[place])
     return number >> 32, number & END
+
+
+def file_of(message: Message) -> FileReference | None:
+    """The file that a found message is a passage of; None where it is a message."""
+    origin = message.origin
+    if origin is None or origin.framework != PASSAGE_ORIGIN:
+        return None
+    return FileReference(str(origin.data), int(origin.version))
 
 
 def highlights(texts: Sequence[str], question: Question, words: Words) -> list[tuple[str, ...]]:

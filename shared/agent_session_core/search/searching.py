@@ -9,7 +9,7 @@ import numpy as np
 from agent_session_core.content import to_microseconds
 from agent_session_core.models import ROLES, Message, SearchHit
 from agent_session_core.search import statements as sql
-from agent_session_core.search.hits import explanation, highlights, key
+from agent_session_core.search.hits import explanation, file_of, highlights, key
 from agent_session_core.search.query import read_question
 from agent_session_core.search.ranking import Found, Ranking, by_message, by_session, score
 from agent_session_core.search.scope import NOBODY
@@ -65,6 +65,7 @@ def search(
             session_id=title.session_id,
             session_title=title.title,
             score=min(1.0, float(scored.shown[found.place])),
+            file=file_of(message),
             highlights=pieces,
             neighbours=tuple(_neighbours(conn, request, scope, found, message)),
             duplicates=found.duplicates,
@@ -79,14 +80,14 @@ def search(
 def _neighbours(
     conn: Connection, request: SearchRequest, scope: Scope, found: Found, message: Message
 ) -> Iterator[Message]:
-    """The messages around a hit, and those that stand for its session with it, in their order."""
+    """The messages around a hit, and those that stand for its session with it, in their order; no files' passages."""
     session, seq = key(scope, found.place)
     seqs = {key(scope, place)[1] for place in found.further}
     if request.neighbours and message.run is not None:
         seqs.update(sql.around(conn, session, seq, message.run, request.neighbours))
     for near in sorted(seqs):
         at = sql.message_at(conn, request.tenant, request.user_id, session, near)
-        if at is not None:
+        if at is not None and file_of(at[1]) is None:
             yield at[1]
 
 

@@ -11,7 +11,15 @@ from agent_session_core.models import Message
 from agent_session_core.search.entries import Entry
 from agent_session_core.sql.filters import prepare, sqlite_condition
 from agent_session_core.sql.statement import Statement
-from agent_session_core.sql.tables import REMOVED, index_info, index_messages, index_sessions, messages, sessions
+from agent_session_core.sql.tables import (
+    ATTACHED,
+    REMOVED,
+    index_info,
+    index_messages,
+    index_sessions,
+    messages,
+    sessions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,6 +30,7 @@ __all__ = [
     "END",
     "FORMAT",
     "NOT_REMOVED",
+    "SPOKEN",
     "IndexRow",
     "Info",
     "SessionMark",
@@ -44,6 +53,9 @@ END = (1 << 32) - 1
 _s, _i, _x, _m = sessions.c, index_sessions.c, index_messages.c, messages.c
 NOT_REMOVED = _m.state != literal_column(str(REMOVED))
 """Written out: bound to a value, SQLite would plan the statement anew at every run, for the partial index on it."""
+
+SPOKEN = NOT_REMOVED & (_m.state != literal_column(str(ATTACHED)))
+"""Messages alone: what stands around one is what was said, not the passages of files."""
 
 
 class Info(NamedTuple):
@@ -126,7 +138,7 @@ _MESSAGE = (
     )
 )
 _NUMBER = Statement(select(_s.id).where(_s.tenant == bindparam("tenant"), _s.session_id == bindparam("session_id")))
-_HERE = (_m.session == bindparam("session")) & (_m.run == bindparam("run")) & NOT_REMOVED
+_HERE = (_m.session == bindparam("session")) & (_m.run == bindparam("run")) & SPOKEN
 _COUNT = bindparam("count", type_=Integer)
 _BEFORE = Statement(select(_m.seq).where(_HERE, _m.seq < bindparam("seq")).order_by(_m.seq.desc()).limit(_COUNT))
 _AFTER = Statement(select(_m.seq).where(_HERE, _m.seq > bindparam("seq")).order_by(_m.seq).limit(_COUNT))

@@ -9,7 +9,7 @@ from agent_session_core.search import changes as sql
 from agent_session_core.search import embeddings
 from agent_session_core.search.entries import Entry, Source, entries
 from agent_session_core.search.statements import END, IndexRow, entries_of, key_of
-from agent_session_core.sql.tables import REMOVED
+from agent_session_core.sql.tables import ATTACHED, REMOVED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,14 +118,14 @@ def _chosen(
 def read(conn: Connection, slot: int, task: Task, first: int, last: int) -> None:
     """Read a stretch into ``task``, and the two messages after it: what stands before them has changed."""
     sources = sql.sources(conn, task.session, first, last, after=last < task.indexed)
-    there = [source for source in sources if _there(source)]
-    place = {source.seq: number for number, source in enumerate(there)}
+    near: list[Source] = []  # the two messages before, nearest first
     for source in sources:
+        spoken = source.state != ATTACHED
         if first <= source.seq <= last or last < source.seq <= task.indexed:
             task.looked_at[source.seq] = source
-            number = place.get(source.seq, 0)
-            near = there[max(0, number - 2) : number][::-1]
-            task.before[source.seq] = [other.text for other in near if other.run == source.run]
+            task.before[source.seq] = [other.text for other in near if other.run == source.run and spoken]
+        if _there(source) and spoken:
+            near = [source, *near[:1]]
     if first <= task.indexed:
         rows = entries_of(conn, slot, task.session, first, min(last, task.indexed))
         for seq in [seq for seq in task.looked_at if last < seq]:

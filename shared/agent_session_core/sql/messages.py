@@ -13,12 +13,14 @@ from sqlalchemy.sql.elements import ColumnElement
 from agent_session_core.content import COLUMNS, StoredMessage, from_row
 from agent_session_core.models import Message
 from agent_session_core.sql.statement import Row, Statement
-from agent_session_core.sql.tables import ARCHIVED, LIVE, REMOVED, messages, outbox, sessions
+from agent_session_core.sql.tables import ARCHIVED, ATTACHED, LIVE, REMOVED, messages, outbox, sessions
 
 _m = messages.c
 _READ = [_m.seq, _m.run, *(_m[name] for name in COLUMNS)]  # what content.from_row takes
 _ALWAYS = ("session", "seq", "run", "id", "role", "created_at", "text")
 _DEFAULTS = frozenset((None, 0))
+MAX_PAGE = 8 * 1024 * 1024
+"""Characters of messages read at a time, about."""
 _SOMETIMES = ("state", *(name for name in COLUMNS if name not in _ALWAYS))
 _ANNOUNCE = Statement(
     insert(outbox).values(
@@ -83,17 +85,35 @@ def by_seqs(conn: Connection, session: int, seqs: Sequence[int]) -> dict[int, Ro
     return found
 
 
-def page(conn: Connection, session: int, after: int, limit: int) -> list[Row]:
-    """Rows (state, seq, run, then COLUMNS) of every state and run, from behind the place ``after`` on."""
-    statement = select(_m.state, *_READ).where(_m.session == session, _m.seq > after).order_by(_m.seq).limit(limit)
-    return [tuple(row) for row in conn.execute(statement)]
+def newest(conn: Connection, session: int) -> int:
+    """The place of the newest message, in whatever state; 0 where there is none."""
+    return int(conn.execute(select(func.max(_m.seq)).where(_m.session == session)).scalar() or 0)
 
 
-def restore(conn: Connection, session: int, rows: Sequence[tuple[int, int, int, StoredMessage]]) -> None:
-    """Insert messages at their places: seq, run, state and columns of each."""
+def page(conn: Connection, session: int, *, after: int, last: int, limit: int) -> list[Row]:
+    """Rows (state, changed_at_revision, seq, run, then COLUMNS) of every state and run, by place, from ``after`` on.
+
+    Fewer than ``limit`` where they are large.
+    """
+    statement = select(_m.state, _m.changed_at_revision, *_READ).where(
+        _m.session == session, _m.seq > after, _m.seq <= last
+    )
+    rows: list[Row] = []
+    characters = 0
+    for row in conn.execute(statement.order_by(_m.seq).limit(limit)):
+        rows.append(tuple(row))
+        characters += len(row.text) + len(row.payload or "") + len(row.origin_data or "")
+        if characters > MAX_PAGE:
+            break
+    return rows
+
+
+def restore(conn: Connection, session: int, rows: Sequence[tuple[int, int, int, int | None, StoredMessage]]) -> None:
+    """Insert messages at their places: seq, run, state, changed_at_revision and columns of each."""
+    names = ("session", "seq", "run", "state", "changed_at_revision", *COLUMNS)
     conn.execute(
         insert(messages),
-        [{"session": session, "seq": s, "run": run, "state": state, **row._asdict()} for s, run, state, row in rows],
+        [dict(zip(names, (session, *place, *row), strict=True)) for *place, row in rows],
     )
 
 
@@ -119,11 +139,10 @@ class View:
 
     def where(self) -> ColumnElement[bool]:
         """The condition on ``messages`` joined with ``sessions``."""
-        state = (
-            NOT_REMOVED
-            if self.archived is None
-            else _m.state == literal_column(str(ARCHIVED if self.archived else LIVE))
-        )
+        if self.archived is None:
+            state = _m.state <= literal_column(str(ARCHIVED))
+        else:
+            state = _m.state == literal_column(str(ARCHIVED if self.archived else LIVE))
         return _OF_SESSION & state & (_m.run == (sessions.c.run if self.run is None else bindparam("run")))
 
     def cold(self, *, newest_first: bool, conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
@@ -173,7 +192,14 @@ def last_of_role(conn: Connection, key: dict[str, Any], role: str) -> int | None
     return None if found is None else int(found)
 
 
-def set_state(conn: Connection, session: int, seqs: Sequence[int], state: int, revision: int) -> None:
+def attached(conn: Connection, session: int, name: str, origin: str | None) -> list[int]:
+    """The seqs of a file's passages: those that are searchable, or, by ``origin``, all of one version."""
+    statement = select(_m.seq).where(_m.session == session, _m.name == name, _m.origin.startswith("file/"))
+    statement = statement.where(_m.state == ATTACHED if origin is None else _m.origin == origin)
+    return [int(seq) for seq in conn.execute(statement.order_by(_m.seq)).scalars()]
+
+
+def set_state(conn: Connection, session: int, seqs: Sequence[int], state: int, revision: int | None) -> None:
     """Mark messages live, archived or removed; ``revision`` is the session's with which that came."""
     for start in range(0, len(seqs), 500):
         chosen = seqs[start : start + 500]

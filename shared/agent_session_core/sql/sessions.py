@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, literal_column, or_, select, update
 from sqlalchemy.dialects import sqlite
 
 from agent_session_core._checks import shown
 from agent_session_core._json import decode_object
-from agent_session_core.content import from_microseconds
+from agent_session_core.content import from_microseconds, now, to_microseconds
 from agent_session_core.errors import CorruptRecord
 from agent_session_core.filters import And, Compare
 from agent_session_core.models import SessionRecord
 from agent_session_core.sql.filters import holds_text, sqlite_condition
 from agent_session_core.sql.statement import Statement
-from agent_session_core.sql.tables import messages, outbox, sessions
+from agent_session_core.sql.tables import sessions
 
 
 class SessionRow(NamedTuple):
@@ -36,6 +36,15 @@ class SessionRow(NamedTuple):
     last_seq: int
     created_at: int
     updated_at: int
+    idle_timeout: int | None
+    expires_at: int | None
+    due_at: int | None
+    parent_id: str | None
+    forked_from: int | None
+
+    def status_at(self, now: int) -> str:
+        """The status: a session past its deadline is expired, whether a sweep has come by or not."""
+        return "expired" if self.status == "active" and self.due_at is not None and self.due_at <= now else self.status
 
     def record(self) -> SessionRecord:
         """What callers see of it.
@@ -69,11 +78,15 @@ class SessionRow(NamedTuple):
             agent_id=self.agent_id,
             title=self.title,
             metadata={} if self.metadata is None else decode_object(self.metadata),
-            status=self.status,  # type: ignore[arg-type]  # written by this package alone
+            status=self.status_at(to_microseconds(now())),  # type: ignore[arg-type]  # written by this package alone
             run=self.run,
             revision=self.revision,
             created_at=from_microseconds(self.created_at),
             updated_at=from_microseconds(self.updated_at),
+            idle_timeout=None if self.idle_timeout is None else timedelta(microseconds=self.idle_timeout),
+            expires_at=None if self.expires_at is None else from_microseconds(self.expires_at),
+            parent_id=self.parent_id,
+            forked_from=self.forked_from,
         )
 
 
@@ -83,6 +96,18 @@ class Scope:
 
     tenant: str
     user_id: str | None = None
+
+
+def due_after(changed_at: Any) -> ColumnElement[Any]:
+    """The deadline of a session that changes at this moment: the earlier of its two, or null."""
+    idle = changed_at + sessions.c.idle_timeout
+    absolute = sessions.c.expires_at
+    return case((absolute.is_(None), idle), (idle.is_(None), absolute), (idle < absolute, idle), else_=absolute)
+
+
+def _status_at(now: int) -> ColumnElement[str]:
+    """As :meth:`SessionRow.status_at`."""
+    return case(((sessions.c.status == "active") & (sessions.c.due_at <= now), "expired"), else_=sessions.c.status)
 
 
 _COLUMNS = [sessions.c[name] for name in SessionRow._fields]
@@ -103,11 +128,13 @@ _TOUCH = (
         sessions.c.tenant == bindparam("tenant"),
         sessions.c.user_id.is_not_distinct_from(bindparam("owner")),
         sessions.c.status == "active",
+        or_(sessions.c.due_at.is_(None), sessions.c.due_at > bindparam("now")),
     )
     .values(
         revision=sessions.c.revision + 1,
         last_seq=sessions.c.last_seq + bindparam("count"),
         updated_at=bindparam("now"),
+        due_at=due_after(bindparam("now")),
     )
 )
 _BUMP = Statement(_TOUCH.returning(sessions.c.last_seq, sessions.c.run, sessions.c.revision))
@@ -125,6 +152,13 @@ def find(conn: Connection, scope: Scope, name: str) -> SessionRow | None:
 def get(conn: Connection, key: Mapping[str, Any]) -> SessionRow | None:
     """The session of a handle's ``key`` (session, tenant, owner)."""
     row = _GET.one(conn, key)
+    return None if row is None else SessionRow(*row)
+
+
+def numbered(conn: Connection, tenant: str, number: int) -> SessionRow | None:
+    """The session of this row of the tenant, whoever owns it."""
+    statement = select(*_COLUMNS).where(sessions.c.tenant == tenant, sessions.c.id == number)
+    row = conn.execute(statement).one_or_none()
     return None if row is None else SessionRow(*row)
 
 
@@ -147,15 +181,27 @@ def change(conn: Connection, key: Mapping[str, Any], values: Mapping[str, Any]) 
     )
 
 
-def erase(conn: Connection, key: Mapping[str, Any], last_seq: int) -> int:
-    """Delete a session and its messages, and tell the index; how many messages there were."""
-    count = conn.execute(select(func.count()).where(messages.c.session == key["session"])).scalar_one()
-    conn.execute(delete(messages).where(messages.c.session == key["session"]))
-    conn.execute(delete(sessions).where(sessions.c.id == key["session"], sessions.c.tenant == key["tenant"]))
+def due(conn: Connection, scope: Scope, status: str, before: int, limit: int | None) -> list[SessionRow]:
+    """The sessions that are to become ``status``: those that have been what comes before it since ``before``."""
+    statement = select(*_COLUMNS).where(sessions.c.tenant == scope.tenant)
+    if scope.user_id is not None:
+        statement = statement.where(sessions.c.user_id == scope.user_id)
+    if status == "expired":
+        statement = statement.where(sessions.c.status == literal_column("'active'"), sessions.c.due_at <= before)
+    else:
+        coming_from = ("closed", "expired") if status == "archived" else ("archived",)
+        statement = statement.where(sessions.c.status.in_(coming_from), sessions.c.updated_at <= before)
+    statement = statement.order_by(sessions.c.due_at if status == "expired" else sessions.c.updated_at, sessions.c.id)
+    return [SessionRow(*row) for row in conn.execute(statement if limit is None else statement.limit(limit))]
+
+
+def set_status(conn: Connection, numbers: Sequence[int], status: str, at: int) -> None:
+    """Bring sessions into ``status``."""
     conn.execute(
-        insert(outbox).values(tenant=key["tenant"], session=key["session"], first_seq=1, last_seq=max(last_seq, 1))
+        update(sessions)
+        .where(sessions.c.id.in_(numbers))
+        .values(status=status, updated_at=at, revision=sessions.c.revision + 1)
     )
-    return int(count)
 
 
 def by_number(conn: Connection, scope: Scope, after: int, limit: int) -> list[SessionRow]:
@@ -181,7 +227,7 @@ def page(
     if scope.user_id is not None:
         statement = statement.where(sessions.c.user_id == scope.user_id)
     if statuses is not None:
-        statement = statement.where(sessions.c.status.in_(statuses))
+        statement = statement.where(_status_at(to_microseconds(now())).in_(statuses))
     if text is not None:
         statement = statement.where(
             or_(holds_text(conn, sessions.c.title, text), holds_text(conn, sessions.c.session_id, text))

@@ -22,8 +22,9 @@ from sqlalchemy import (
     text,
 )
 
-LIVE, ARCHIVED, REMOVED = 0, 1, 2
-"""States of a message: in its session's history; set aside by the framework; taken back."""
+LIVE, ARCHIVED, REMOVED, ATTACHED = 0, 1, 2, 3
+"""States of a message: in its session's history; set aside by the framework; taken back; a passage of a file, which no
+history shows and the index knows."""
 
 Serial = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only for INTEGER
 
@@ -60,7 +61,14 @@ sessions = Table(
     Column("last_seq", BigInteger, nullable=False, server_default="0"),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("idle_timeout", BigInteger),  # microseconds after the last change
+    Column("expires_at", BigInteger),
+    Column("due_at", BigInteger),  # the earlier of the two deadlines; moved by every change
+    Column("parent_id", String(512)),  # the session it was forked from, by its session_id
+    Column("forked_from", BigInteger),  # at this seq
     UniqueConstraint("tenant", "session_id"),
+    Index("ix_sessions_due", "tenant", "due_at", sqlite_where=text("status = 'active' AND due_at IS NOT NULL")),
+    Index("ix_sessions_status", "tenant", "status", "updated_at"),
     Index(None, "tenant", "updated_at", "id"),
     Index(None, "tenant", "user_id", "updated_at", "id"),
     sqlite_autoincrement=True,
@@ -95,6 +103,87 @@ messages = Table(
     ),
     sqlite_with_rowid=False,
 )
+
+records = Table(
+    "records",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("tenant", String(512), nullable=False),
+    Column("scope", String(16), nullable=False),  # session, user or app
+    Column("subject", String(512), nullable=False),  # the session's row, the user's id, or "" for the application
+    Column("kind", String(16), nullable=False),  # state, task, call, file, ...
+    Column("key", String(512), nullable=False),
+    Column("value", Text),  # JSON; null where this version is the deletion
+    Column("revision", BigInteger, nullable=False),  # of the scope
+    Column("session", Serial),  # the session that wrote it
+    Column("seq", BigInteger, nullable=False),  # that session's last seq then
+    Column("written_at", BigInteger, nullable=False),
+    Column("current", SmallInteger, nullable=False, server_default="1"),
+    Column("blob", Serial),  # the bytes it speaks of
+    Index(
+        "uq_records_current", "tenant", "scope", "subject", "kind", "key", unique=True, sqlite_where=text("current = 1")
+    ),
+    Index("ix_records_blob", "blob", sqlite_where=text("blob IS NOT NULL")),
+    Index("ix_records_history", "tenant", "scope", "subject", "kind", "key", "id"),
+    sqlite_autoincrement=True,
+)
+"""Everything of a session but its messages: each write of a key is a row, and the newest one is ``current``. With the
+seq at which it happened, a session can be seen, forked and rewound as it was at any message."""
+
+scopes = Table(
+    "scopes",
+    metadata,
+    Column("tenant", String(512), primary_key=True),
+    Column("scope", String(16), primary_key=True),
+    Column("subject", String(512), primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+)
+"""How often the state of a scope has been written."""
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("session", Serial, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("name", String(600), primary_key=True),  # "turn", or "call " and a tool call's id
+    Column("token", BigInteger, nullable=False),  # counts its holders: a late writer's token is no longer this one
+    Column("expires_at", BigInteger, nullable=False),
+)
+"""What one process holds for a while, and renews for as long as it lives."""
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("tenant", String(512), nullable=False),
+    Column("sha256", String(64)),  # null until its last piece has come
+    Column("session", Serial),  # until then: the session it is put into
+    Column("size", BigInteger, nullable=False, server_default="0"),
+    Column("created_at", BigInteger, nullable=False),
+    Index("uq_blobs_tenant_sha256", "tenant", "sha256", unique=True),
+    Index("ix_blobs_session", "session", sqlite_where=text("session IS NOT NULL")),
+    sqlite_autoincrement=True,
+)
+"""The bytes of files, once for all files of a tenant that have the same."""
+
+blob_pieces = Table(
+    "blob_pieces",
+    metadata,
+    Column("blob", Serial, ForeignKey("blobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("tenant", String(512), nullable=False),
+    Column("user_id", String(512)),  # whose sessions they were, where they were one user's
+    Column("erased_at", BigInteger, nullable=False),
+    Column("counts", Text, nullable=False),  # JSON
+    Column("sessions", Text, nullable=False),  # JSON: [row, session_id] of each
+)
+"""Receipts. They name the sessions that were erased and nothing of what was in them."""
 
 outbox = Table(
     "outbox",

@@ -1,135 +1,33 @@
-"""The handle of one session."""
+"""A session's messages: the part of the handle that adds, reads and takes them back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection
 
 from agent_session_core import _checks, history
 from agent_session_core.errors import InvalidInput
 from agent_session_core.history import Selection
-from agent_session_core.keys import Key, require, take_numbers
-from agent_session_core.models import ROLES, ErasureReceipt, Message, Role, SessionRecord, Status
+from agent_session_core.keys import Key, require
+from agent_session_core.models import ROLES, Message, Role
 from agent_session_core.reading import Reading, read
+from agent_session_core.session.base import SessionBase, Work
 from agent_session_core.sql import messages as sql
-from agent_session_core.sql import sessions as sql_sessions
-from agent_session_core.sql.engine import Database
 from agent_session_core.sql.tables import ARCHIVED, REMOVED
 
-T = TypeVar("T")
-Work: TypeAlias = Callable[[Connection], T]
 Ids: TypeAlias = Literal["strict", "loose"]
 
-__all__ = ["Session"]
+__all__ = ["SessionMessages"]
 
 
-class Session:
-    """One session, live: what it tells of itself is read when it is asked.
+class SessionMessages(SessionBase):
+    """The methods of a session that are about its messages."""
 
-    Made by :meth:`SessionStore.session <agent_session_core.SessionStore.session>`. Every method with input or output
-    has an async form with the prefix ``a``. The attributes read the database too; from an event loop, prefer one
-    ``await session.arecord()``.
-    """
-
-    __slots__ = ("_confirmed", "_created_at", "_database", "_key")
-
-    def __init__(
-        self, database: Database, key: Key, created_at: datetime, confirmed: Callable[[ErasureReceipt], ErasureReceipt]
-    ) -> None:
-        """For the store; ``confirmed`` completes a receipt once the index has forgotten what was erased."""
-        self._database = database
-        self._key = key
-        self._created_at = created_at
-        self._confirmed = confirmed
-
-    def __repr__(self) -> str:
-        return f"Session({self.id!r}, user_id={self.user_id!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Session) and self._key == other._key and self._database is other._database
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    @property
-    def id(self) -> str:
-        """The session's id, unique in its tenant."""
-        return self._key.name
-
-    @property
-    def user_id(self) -> str | None:
-        """Whose session it is, or None where it is the application's own."""
-        return self._key.owner
-
-    @property
-    def created_at(self) -> datetime:
-        """When it was made, UTC."""
-        return self._created_at
-
-    @property
-    def agent_id(self) -> str | None:
-        """The agent it was made for."""
-        return self.record().agent_id
-
-    @property
-    def title(self) -> str | None:
-        """What it is about."""
-        return self.record().title
-
-    @property
-    def metadata(self) -> Mapping[str, Any]:
-        """The caller's own facts about it."""
-        return self.record().metadata
-
-    @property
-    def status(self) -> Status:
-        """``active``, ``closed``, ``expired`` or ``archived``."""
-        return self.record().status
-
-    @property
-    def revision(self) -> int:
-        """A number that every change of the session raises."""
-        return self.record().revision
-
-    @property
-    def run(self) -> int:
-        """The current run, from 1."""
-        return self.record().run
-
-    @property
-    def updated_at(self) -> datetime:
-        """When it last changed, UTC."""
-        return self.record().updated_at
-
-    def record(self) -> SessionRecord:
-        """Everything about the session at this moment, in one read.
-
-        Raises:
-            SessionNotFound: when it has been deleted.
-        """
-        return self._database.read(self._record)
-
-    async def arecord(self) -> SessionRecord:
-        """As :meth:`record`."""
-        return await self._database.aread(self._record)
-
-    def update(self, *, title: str | None = ..., metadata: Mapping[str, Any] | None = ...) -> None:  # type: ignore[assignment]  # ... is "as it is"
-        """Give the session another title or other metadata (the whole of it); None takes them away.
-
-        Raises:
-            InvalidInput: naming what cannot be stored.
-            SessionNotFound: when it has been deleted.
-            SessionNotActive: when it is closed, expired or archived.
-        """
-        self._database.write(self._update(title, metadata))
-
-    async def aupdate(self, *, title: str | None = ..., metadata: Mapping[str, Any] | None = ...) -> None:  # type: ignore[assignment]  # ... is "as it is"
-        """As :meth:`update`."""
-        await self._database.awrite(self._update(title, metadata))
+    __slots__ = ()
 
     def append(
         self, *messages: Message | Iterable[Message], ids: Ids = "strict", archived: bool = False
@@ -295,36 +193,6 @@ class Session:
         """As :meth:`pop_turn`."""
         return await self._database.awrite(partial(history.pop_turn, key=self._key))
 
-    def delete(self) -> ErasureReceipt:
-        """Delete the session with everything in it, from the index too.
-
-        Raises:
-            SessionNotFound: when it has been deleted before.
-        """
-        return self._confirmed(self._database.write(self._delete))
-
-    async def adelete(self) -> ErasureReceipt:
-        """As :meth:`delete`."""
-        receipt = await self._database.awrite(self._delete)
-        return await self._database.in_thread(partial(self._confirmed, receipt))
-
-    def _record(self, conn: Connection) -> SessionRecord:
-        return require(conn, self._key).record()
-
-    def _update(self, title: Any, metadata: Any) -> Work[None]:
-        values: dict[str, Any] = {}
-        if title is not ...:
-            values["title"] = _checks.title(title)
-        if metadata is not ...:
-            values["metadata"] = _checks.json_object(metadata, "metadata")
-
-        def work(conn: Connection) -> None:
-            take_numbers(conn, self._key, 0)
-            if values:
-                sql_sessions.change(conn, self._key.params(), values)
-
-        return work
-
     def _append(self, messages: tuple[Any, ...], ids: Ids, archived: bool) -> Work[list[Message]]:
         loose = _checks.one_of(ids, "ids", ("strict", "loose")) == "loose"
         given = history.drafts(_flat(messages), loose=loose)
@@ -387,11 +255,6 @@ class Session:
     def _set_aside(self, first: int) -> Work[list[Message]]:
         selected = Selection(first=_checks.whole(first, "first", least=0))
         return partial(history.take, key=self._key, selected=selected, into=ARCHIVED)
-
-    def _delete(self, conn: Connection) -> ErasureReceipt:
-        row = require(conn, self._key)
-        count = sql_sessions.erase(conn, self._key.params(), row.last_seq)
-        return ErasureReceipt(session_ids=(self.id,), messages=count)
 
 
 def checked_roles(roles: object) -> tuple[Role, ...]:

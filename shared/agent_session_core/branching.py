@@ -1,0 +1,184 @@
+"""Fork and rewind: a session as it was at a message, messages, state, files, tasks and tool calls alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from agent_session_core import _checks
+from agent_session_core._json import decode, encode
+from agent_session_core.content import now, to_microseconds
+from agent_session_core.errors import InvalidInput, SessionExists
+from agent_session_core.keys import Key, require, require_active, take_numbers
+from agent_session_core.passages import restore_passages
+from agent_session_core.sql import branching as sql
+from agent_session_core.sql import messages as sql_messages
+from agent_session_core.sql import records as sql_records
+from agent_session_core.sql import sessions as sql_sessions
+from agent_session_core.sql.records import Place, RecordRow, Stamp
+from agent_session_core.sql.sessions import Scope, SessionRow
+from agent_session_core.sql.tables import ARCHIVED
+
+__all__ = ["fork", "rewind", "undo_rewind"]
+
+KINDS = ("state", "task", "call", "file")
+"""What comes back with a fork or a rewind, beside the messages."""
+REWIND = "rewind"
+
+
+def fork(conn: Connection, key: Key, name: str, *, at: int | None) -> SessionRow:
+    """A new session ``name`` with everything as it was at the message ``at``; the old one stays as it is.
+
+    Raises:
+        SessionNotFound: when the session has been deleted.
+        SessionExists: when the name is taken.
+    """
+    source = require(conn, key)
+    at = _behind_something(conn, key, at)
+    run = source.run if at is None else sql.run_at(conn, key.session, at)
+    cut = _cut(conn, key, source, run, at)
+    if sql.taken(conn, key.tenant, name):
+        raise SessionExists(f"session_id: {_checks.shown(name)} is taken; give the fork another id")
+    moment = to_microseconds(now())
+    values: dict[str, Any] = {
+        "agent_id": source.agent_id,
+        "title": source.title,
+        "metadata": source.metadata,
+        "run": run,
+        "last_seq": cut.end,
+        "created_at": moment,
+        "updated_at": moment,
+        "idle_timeout": source.idle_timeout,
+        "due_at": None if source.idle_timeout is None else moment + source.idle_timeout,
+        "parent_id": source.session_id,
+        "forked_from": cut.message,
+    }
+    scope = Scope(key.tenant, key.owner)
+    sql_sessions.create(conn, scope, name, values)
+    made = sql_sessions.find(conn, scope, name)
+    if made is None:
+        raise SessionExists(f"session_id: {_checks.shown(name)} is taken; give the fork another id")
+    sql.copy_messages(conn, key.session, made.id, cut.end)
+    sql.copy_records(conn, key.tenant, key.session, made.id, (*KINDS, "key"), cut.end)
+    new_key = replace(key, session=made.id, name=name, turn=None)
+    _match_passages(conn, new_key)
+    if cut.end:
+        sql_messages.announce(conn, key.tenant, made.id, 1, cut.end)
+    return made
+
+
+def rewind(conn: Connection, key: Key, *, to: int) -> int:
+    """Take back everything after the message ``to``; the seq of the last message that stays.
+
+    Raises:
+        SessionNotFound, SessionNotActive, TurnTaken: as any write.
+    """
+    source = require(conn, key)
+    cut = _cut(conn, key, source, source.run, _behind_something(conn, key, to))
+    _, _, revision = take_numbers(conn, key, 0)
+    undo = {
+        "revision": revision,
+        "record": sql.newest_record(conn),
+        "end": cut.end,
+        "aside": sql.set_aside_after(conn, key.session, source.run, cut.end),
+    }
+    sql.take_back(conn, key.session, source.run, cut.end, revision)
+    for kind in KINDS:
+        place = _place(key, kind)
+        wanted = sql_records.as_of(conn, place, cut.end)
+        if kind == "call":  # those that had begun, and all that is known of them by now
+            wanted = {name: sql_records.newest(conn, place, name) or row for name, row in wanted.items()}
+        _become(conn, key, place, wanted, revision, source.last_seq)
+    _match_passages(conn, key)
+    stamp = Stamp(revision, key.session, source.last_seq, to_microseconds(now()))
+    sql_records.write(conn, _place(key, REWIND), {"last": encode(undo, "rewind")}, stamp)
+    if source.last_seq > cut.end:
+        sql_messages.announce(conn, key.tenant, key.session, cut.end + 1, source.last_seq)
+    return cut.message
+
+
+def undo_rewind(conn: Connection, key: Key) -> int:
+    """Bring back what the last rewind took; the seq of the last message that is there again.
+
+    Raises:
+        InvalidInput: when nothing was rewound, or something was written since.
+        SessionNotFound, SessionNotActive, TurnTaken: as any write.
+    """
+    source = require_active(conn, key)
+    found = sql_records.one(conn, _place(key, REWIND), "last")
+    undo = None if found is None or found.value is None else decode(found.value)
+    if undo is None or source.revision != undo["revision"]:
+        why = "nothing was rewound" if undo is None else "something was written since the rewind"
+        raise InvalidInput(
+            f"session {_checks.shown(key.name)}: {why}, so there is nothing to undo; fork() goes back further"
+        )
+    _, _, revision = take_numbers(conn, key, 0)
+    sql.bring_back(conn, key.session, undo["revision"], revision)
+    sql_messages.set_state(conn, key.session, undo["aside"], ARCHIVED, revision)
+    for kind in KINDS:
+        place = _place(key, kind)
+        _become(conn, key, place, sql_records.as_of_record(conn, place, undo["record"]), revision, source.last_seq)
+    _match_passages(conn, key)
+    stamp = Stamp(revision, key.session, source.last_seq, to_microseconds(now()))
+    sql_records.write(conn, _place(key, REWIND), {"last": None}, stamp)
+    if source.last_seq > undo["end"]:
+        sql_messages.announce(conn, key.tenant, key.session, undo["end"] + 1, source.last_seq)
+    return sql.last_shown(conn, key.session, source.run, source.last_seq)
+
+
+class _Cut(NamedTuple):
+    """Where a session is cut: behind a message, and behind all that was written before the next one."""
+
+    message: int
+    end: int
+
+
+def _behind_something(conn: Connection, key: Key, at: int | None) -> int | None:
+    """``at``, or None where no message stands behind it, whatever became of it."""
+    return None if at is None or sql.before_next(conn, key.session, at) is None else at
+
+
+def _cut(conn: Connection, key: Key, session: SessionRow, run: int, at: int | None) -> _Cut:
+    """The cut at or before ``at`` at which a turn of the run has ended: it leaves no orphan."""
+    here = (conn, key.session, run)
+    if at is None:
+        return _Cut(sql.last_shown(*here, session.last_seq), session.last_seq)
+    message = sql.last_shown(*here, at)
+    if message and not sql.is_turn_end(*here, message):
+        start = sql.turn_start(*here, message)
+        message = sql.last_shown(*here, start - 1) if start else 0
+    end = sql.before_next(conn, key.session, message or sql.before_run(*here))
+    return _Cut(message, session.last_seq if end is None else end)
+
+
+def _become(
+    conn: Connection, key: Key, place: Place, wanted: Mapping[str, RecordRow], revision: int, last_seq: int
+) -> None:
+    """Write the versions that make the current records those that are ``wanted``."""
+    there = {row.key: row for row in sql_records.every(conn, place)}
+    stamp_at = to_microseconds(now())
+    changed: dict[str, RecordRow | None] = {name: None for name in there if name not in wanted}
+    changed |= {name: row for name, row in wanted.items() if name not in there or there[name].value != row.value}
+    if not changed:
+        return
+    counted = sql_records.count_up(conn, place) if place.kind == "state" else revision
+    stamp = Stamp(counted, key.session, last_seq, stamp_at)
+    for name, row in changed.items():
+        value = None if row is None else row.value
+        blob = decode(value)["blob"] if value is not None and place.kind == "file" else None
+        sql_records.write(conn, place, {name: value}, stamp, blob=blob)
+
+
+def _match_passages(conn: Connection, key: Key) -> None:
+    """Make the searchable text that of the files' current versions."""
+    place = _place(key, "file")
+    current = {row.key: int(decode(row.value or "")["version"]) for row in sql_records.every(conn, place)}
+    for name in {row.key for row in sql_records.history(conn, place, None)}:
+        restore_passages(conn, key, name, current.get(name))
+
+
+def _place(key: Key, kind: str) -> Place:
+    return Place(key.tenant, "session", str(key.session), kind)

@@ -1,0 +1,115 @@
+"""Statements of fork and rewind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, insert, literal, select, update
+
+from agent_session_core.sql.tables import ARCHIVED, LIVE, REMOVED, messages, records, sessions
+
+_m, _r = messages.c, records.c
+_IS_PASSAGE = func.coalesce(_m.origin, "").startswith("file/")
+
+
+def _shown(session: int, run: int) -> ColumnElement[bool]:
+    return (_m.session == session) & (_m.run == run) & (_m.state <= ARCHIVED)
+
+
+def taken(conn: Connection, tenant: str, name: str) -> bool:
+    """Whether the tenant has a session of this name, whoever owns it."""
+    return (
+        conn.execute(select(sessions.c.id).where(sessions.c.tenant == tenant, sessions.c.session_id == name)).first()
+        is not None
+    )
+
+
+def run_at(conn: Connection, session: int, seq: int) -> int:
+    """The run in which the number ``seq`` was given."""
+    statement = select(_m.run).where(_m.session == session, _m.seq <= seq).order_by(_m.seq.desc()).limit(1)
+    return int(conn.execute(statement).scalar() or 1)
+
+
+def before_run(conn: Connection, session: int, run: int) -> int:
+    """The last number that was given before the run; 0 for the first."""
+    return _last(conn, (_m.session == session) & (_m.run < run))
+
+
+def last_shown(conn: Connection, session: int, run: int, seq: int) -> int:
+    """The last message at or before ``seq`` that the run shows or has set aside; 0 where there is none."""
+    return _last(conn, _shown(session, run) & (_m.seq <= seq))
+
+
+def is_turn_end(conn: Connection, session: int, run: int, seq: int) -> bool:
+    """Whether a turn ends at ``seq``: the next message of the run, if there is one, is a user's."""
+    following = select(_m.role).where(_shown(session, run), _m.seq > seq).order_by(_m.seq).limit(1)
+    return conn.execute(following).scalar() in (None, "user")
+
+
+def turn_start(conn: Connection, session: int, run: int, seq: int) -> int:
+    """The user's message at or before ``seq`` with which its turn begins; 0 where there is none."""
+    return _last(conn, _shown(session, run) & (_m.seq <= seq) & (_m.role == "user"))
+
+
+def before_next(conn: Connection, session: int, seq: int) -> int | None:
+    """The number before the next message after ``seq``, whatever became of it; None where there is no next one.
+
+    What was written between two messages has numbers of its own where it is a file with searchable text.
+    """
+    statement = select(_m.seq).where(_m.session == session, _m.seq > seq, ~_IS_PASSAGE).order_by(_m.seq).limit(1)
+    found = conn.execute(statement).scalar()
+    return None if found is None else int(found) - 1
+
+
+def set_aside_after(conn: Connection, session: int, run: int, cut: int) -> list[int]:
+    """The messages of the run after ``cut`` that a framework has set aside."""
+    statement = select(_m.seq).where(_m.session == session, _m.run == run, _m.seq > cut, _m.state == ARCHIVED)
+    return [int(seq) for seq in conn.execute(statement.order_by(_m.seq)).scalars()]
+
+
+def take_back(conn: Connection, session: int, run: int, cut: int, revision: int) -> None:
+    """Mark the messages of the run after ``cut`` removed, by the change with this revision."""
+    statement = update(messages).where(_shown(session, run), _m.seq > cut)
+    conn.execute(statement.values(state=REMOVED, changed_at_revision=revision))
+
+
+def bring_back(conn: Connection, session: int, taken_at: int, revision: int) -> None:
+    """Make the messages live again that the change with the revision ``taken_at`` took back."""
+    statement = update(messages).where(_m.session == session, _m.state == REMOVED, _m.changed_at_revision == taken_at)
+    conn.execute(statement.values(state=LIVE, changed_at_revision=revision))
+
+
+def newest_record(conn: Connection) -> int:
+    """The highest number any record has."""
+    return int(conn.execute(select(func.max(_r.id))).scalar() or 0)
+
+
+def copy_messages(conn: Connection, source: int, target: int, cut: int) -> None:
+    """Copy what can be read of a session up to ``cut``, and its files' passages, to the same places of another."""
+    kept = (_m.state <= ARCHIVED) | _IS_PASSAGE
+    columns = [column for column in messages.columns if column.name != "session"]
+    copied = select(literal(target), *columns).where(_m.session == source, _m.seq <= cut, kept)
+    conn.execute(insert(messages).from_select(["session", *(column.name for column in columns)], copied))
+
+
+def copy_records(conn: Connection, tenant: str, source: int, target: int, kinds: Sequence[str], cut: int) -> None:
+    """Copy the versions of a session's records up to ``cut``; of each key the newest of them is the current one.
+
+    Of a tool call that had begun by then, everything that is known of it is copied.
+    """
+    fixed: dict[str, Any] = {"subject": literal(str(target)), "session": literal(target), "current": literal(0)}
+    names = [column.name for column in records.columns if column.name != "id"]
+    here = (_r.tenant == tenant) & (_r.scope == "session") & _r.kind.in_(kinds)
+    begun = select(_r.key).where(here, _r.kind == "call", _r.subject == str(source), _r.seq <= cut)
+    copied = select(*(fixed.get(name, _r[name]) for name in names)).where(
+        here, _r.subject == str(source), (_r.seq <= cut) | ((_r.kind == "call") & _r.key.in_(begun))
+    )
+    conn.execute(insert(records).from_select(names, copied.order_by(_r.id)))
+    mine = here & (_r.subject == str(target))
+    newest = select(func.max(_r.id)).where(mine).group_by(_r.kind, _r.key)
+    conn.execute(update(records).where(_r.id.in_(newest)).values(current=1))
+
+
+def _last(conn: Connection, clause: ColumnElement[bool]) -> int:
+    return int(conn.execute(select(_m.seq).where(clause).order_by(_m.seq.desc()).limit(1)).scalar() or 0)
