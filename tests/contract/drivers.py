@@ -13,7 +13,6 @@ import threading
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
@@ -21,8 +20,11 @@ from typing import Any, Protocol, TypeVar, cast
 from sqlalchemy import Engine, StaticPool, create_engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from agent_session_core import Page, Session, SessionStore
+from agent_session_core import Page, Retention, RunningToolCall, Session, SessionStore, Task
+from agent_session_core.files import Files
 from agent_session_core.sql.sessions import Scope
+from agent_session_core.state import ScopedState
+from agent_session_core.tasks import Tasks
 
 T = TypeVar("T")
 
@@ -55,8 +57,13 @@ class InsideALoop(Plain):
         return asyncio.run(calling())
 
 
+def twin_of(name: str) -> str:
+    """The name of the async form."""
+    return name.replace("__", "__a", 1) if name.startswith("__") else f"a{name}"
+
+
 class Async:
-    """The async form, run by ``run``."""
+    """The async form, run by ``run``; what it gives piece by piece is handed on as a list."""
 
     def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
         self.run = run
@@ -65,7 +72,8 @@ class Async:
         """Call the method with the prefix ``a``."""
 
         async def calling() -> Any:  # also makes what is called before the first await run inside the loop
-            return await getattr(target, "a" + name)(*arguments, **options)
+            answer = getattr(target, twin_of(name))(*arguments, **options)
+            return [piece async for piece in answer] if hasattr(answer, "__aiter__") else await answer
 
         return self.run(calling())
 
@@ -168,11 +176,19 @@ class Opened:
         self._way = way
         self._store = SessionStore.open(target, index="off")
 
-    def store(self) -> SessionStore:
+    def store(self, retention: Retention | None = None) -> SessionStore:
         """A store of a tenant of its own, on the database that is open."""
-        store = copy(self._store)
-        store._scope, store._owner = Scope(str(uuid.uuid4())), False
-        return self._driven(store)
+        store = self._store
+        another = SessionStore(
+            store._database,
+            store._index,
+            Scope(str(uuid.uuid4())),
+            analyzer=store._analyzer,
+            retention=retention or Retention(),
+            keeper=store._keeper,
+            owner=False,
+        )
+        return self._driven(another)
 
     def another(self) -> SessionStore:
         """The database opened once more; where it is in memory, that is another one."""
@@ -189,18 +205,19 @@ class Opened:
 class Driven:
     """A store or session whose methods with input or output are called in a driver's way."""
 
-    def __init__(self, target: object, way: Way) -> None:
+    def __init__(self, target: Any, way: Way) -> None:
         self.target = target
         self._way = way
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.target, name)
         if not callable(value):
-            return value
-        twin = hasattr(self.target, "a" + name)
+            return self._driven(value)
+        twin = hasattr(self.target, twin_of(name))
 
         def called(*arguments: Any, **options: Any) -> Any:
-            arguments = tuple(map(_bare, arguments))
+            arguments = tuple(map(bare, arguments))
+            options = {option: bare(value) for option, value in options.items()}
             answer = self._way.call(self.target, name, arguments, options) if twin else value(*arguments, **options)
             return self._driven(answer)
 
@@ -216,14 +233,54 @@ class Driven:
         return repr(self.target)
 
     def _driven(self, answer: Any) -> Any:
-        if isinstance(answer, SessionStore | Session):
+        if isinstance(answer, ScopedState):
+            return DrivenState(answer, self._way)
+        if isinstance(answer, RunningToolCall):
+            return DrivenContext(answer, self._way)
+        if isinstance(answer, SessionStore | Session | Files | Tasks | Task):
             return Driven(answer, self._way)
         if isinstance(answer, Page):
             return replace(answer, items=tuple(map(self._driven, answer.items)))
+        if isinstance(answer, list) and answer and isinstance(answer[0], Task):
+            return [Driven(task, self._way) for task in answer]
         return answer
 
 
-def _bare(value: Any) -> Any:
+class DrivenContext(Driven):
+    """A context that is entered and left in a driver's way."""
+
+    def __enter__(self) -> DrivenContext:
+        self._way.call(self.target, "__enter__", (), {})
+        return self
+
+    def __exit__(self, *left: Any) -> None:
+        self._way.call(self.target, "__exit__", left, {})
+
+
+class DrivenState(Driven):
+    """Variables. A mapping's own operations have no async form: they are called as they are, in any way."""
+
+    def __getitem__(self, key: str) -> Any:
+        return self.target[key]
+
+    def __setitem__(self, key: str, value: object) -> None:
+        self.target[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.target[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.target
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.target)
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+
+def bare(value: Any) -> Any:
+    """What a driver drives, itself."""
     return value.target if isinstance(value, Driven) else value
 
 

@@ -209,7 +209,7 @@ def test_too_much_is_refused_by_its_limit() -> None:
                 session.append(message)
         with pytest.raises(InvalidInput, match="messages: 100,001 at once; give at most 100,000 a call"):
             session.append([Message.user("x")] * 100_001)
-        assert session.append(Message.user(huge[:33_000_000])) == session.messages()
+        assert session.count() == 0
 
 
 def test_a_cursor_of_elsewhere_shows_nothing_of_it(main_opened: Opened) -> None:

@@ -1,144 +1,344 @@
-"""What export and load promise, however the store is driven."""
+"""Export and load: everything of a session goes from one store to another, once, and to nobody else's harm."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable
+import os
+import tracemalloc
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, func, select
 
-from agent_session_core import (
-    DataPart,
-    InvalidInput,
-    Message,
-    Origin,
-    SessionStore,
-    TextPart,
-    ToolCallPart,
-    Usage,
-)
-from tests.contract.drivers import Driven, Opened
+from agent_session_core import Message, Session, SessionStore
+from agent_session_core.sql.tables import blob_pieces, blobs
+from tests.contract.drivers import Opened
 
-EARLY = datetime(2026, 5, 4, tzinfo=timezone(timedelta(hours=5)))
+PLAN = b"# Plan\nBook the hotel by the river Tagus, then the fado evening."
 
 
-def _filled(store: SessionStore) -> None:
-    trip = store.session("trip", user_id="ana", agent_id="planner", title="Lisbon", metadata={"a": [1, {"b": None}]})
-    trip.append(
-        Message.system("odd \x00 \ud800"),
-        Message.user(
-            "hi", id="m1", metadata={"k": 1}, created_at=datetime(2026, 5, 4, tzinfo=timezone(timedelta(hours=5)))
-        ),
-        Message.assistant(
-            "text",
-            parts=(TextPart("text"), DataPart("d", {"n": 10**30, "x": float("nan")}), ToolCallPart("c", "f", {"q": 1})),
-            usage=Usage(1, 2, 3),
-            name="n",
-            author="a",
-            origin=Origin("langchain", "1.0", {"lc": 1, "inf": float("inf")}),
-        ),
-        Message.tool("result", tool_call_id="c"),
-        Message.user("to be taken back"),
+@pytest.fixture
+def empty() -> Iterator[SessionStore]:
+    """A store in memory, without an index."""
+    with SessionStore.open("sqlite://", index="off") as store:
+        yield store
+
+
+@pytest.fixture
+def full() -> Iterator[SessionStore]:
+    """A store in memory with a session that has something of everything, and what came of it."""
+    with SessionStore.open("sqlite://", index="off") as store:
+        _fill(store)
+        yield store
+
+
+def _fill(store: SessionStore) -> None:
+    trip = store.session(
+        "trip",
+        user_id="ana",
+        title="Lisbon",
+        metadata={"kind": "trip"},
+        idle_timeout=timedelta(minutes=1, milliseconds=1.5),
+        expires_at=datetime(2099, 5, 4, tzinfo=timezone.utc),
     )
-    trip.set_aside(first=1)
-    trip.remove(last=1)
-    store.session("empty")
-    store.session("nobody's").append([Message.user(str(n)) for n in range(1_100)])
+    trip.append(Message.user("We fly on the 4th."), Message.tool("no such flight", "c-1", is_error=True))
+    trip.state.update({"budget": 900, "stops": ["Porto", None, 2**70]})
+    trip.state["budget"] = None
+    trip.state.user["home"] = "Lisbon"
+    trip.state.app["motto"] = {"text": "far"}
+    trip.files.put("plan.md", PLAN, media_type="text/markdown")
+    trip.files.put("plan.md", b"Stay at home.", media_type="text/markdown")
+    trip.files.put("empty.bin", b"")
+    trip.files.put("large.bin", bytes(range(256)) * 2_100)
+    book = trip.tasks.add("Book", note="soon")
+    trip.tasks.add("Hotel", parent=book).update(status="completed", progress=1)
+    with trip.tool_call("book", {"n": 1}, idempotency_key="k") as call:
+        call.succeed({"ok": True})
+    trip.tool_call("pay", {"amount": 3}).__enter__()
+    trip.append(Message.user("And back?"), Message.assistant("On the 9th."))
+    fork = _bare(trip).fork("other way")
+    del fork.state["stops"]
+    fork.files.put("copy.bin", bytes(range(256)) * 2_100)
+    trip.rewind(to=2)
+    done = store.session("done")
+    done.append(Message.user("one"), Message.user("two"))
+    done.pop_turn()
+    done.set_aside(first=1)
+    done.restart()
+    done.close()
 
 
-def _export(store: SessionStore, names: list[str] | None = None) -> list[str]:
-    bare: Any = store.target if isinstance(store, Driven) else store
-    return list(bare.export(names))
+def _bare(value: Any) -> Any:
+    """What a driver drives: the real store or session."""
+    return getattr(value, "target", value)
 
 
-def test_what_is_exported_loads_as_it_was(main_opened: Opened) -> None:
-    """Sessions, messages in any state, places, times and origins go over without loss, and once."""
-    first, second = main_opened.store(), main_opened.store()
-    _filled(first)
-    lines = _export(first)
-    assert all(line.isascii() and line.count("\n") <= 1 for line in lines)
+def _lines(store: SessionStore, names: list[str] | None = None) -> list[str]:
+    return list(_bare(store).export(names))
+
+
+def _of_kind(lines: list[str], kind: str) -> list[dict[str, Any]]:
+    return [record for record in map(json.loads, lines) if record["type"] == kind]
+
+
+def _blob_counts(store: SessionStore) -> tuple[int, int]:
+    """How many blobs and pieces of blobs are stored."""
+
+    def work(conn: Connection) -> tuple[int, int]:
+        counts = [conn.execute(select(func.count()).select_from(table)).scalar_one() for table in (blobs, blob_pieces)]
+        return counts[0], counts[1]
+
+    return _bare(store)._database.read(work)  # type: ignore[no-any-return]  # the driver's face is untyped
+
+
+def test_nothing_is_lost_on_the_way(opened: Opened) -> None:
+    """What is exported, loaded and exported again is the same, line for line; loading it again changes nothing."""
+    first, second = opened.store(), opened.store()
+    _fill(first)
+    lines = _lines(first)
     report = second.load(lines)
-    assert (report.sessions, report.messages, report.problem_count) == (3, 1_105, 0)
-    assert _export(second) == lines
+    records = len(_of_kind(lines, "record"))
+    assert (report.sessions, report.messages, report.records) == (3, len(_of_kind(lines, "message")), records)
+    assert (report.repeated, report.problem_count) == (0, 0), report.problems
+    assert _lines(second) == lines
     again = second.load(lines)
-    assert (again.sessions, again.messages, again.repeated, again.problem_count) == (0, 0, 1_105, 0)
-    assert _export(second) == lines
-    assert repr(second.session("trip").messages(archived=None)) == repr(first.session("trip").messages(archived=None))
-    assert [message.seq for message in second.session("trip").append(Message.user("next"))] == [6]
+    assert (again.sessions, again.messages, again.records, again.problem_count) == (0, 0, 0, 0), again.problems
+    assert again.repeated == report.messages + report.records
+    assert _lines(second) == lines
 
 
-def test_a_load_that_broke_off_is_resumed(main_opened: Opened) -> None:
-    """Loading the same lines again after a part of them completes what is there."""
-    first, second = main_opened.store(), main_opened.store()
-    _filled(first)
-    lines = _export(first)
-    second.load(lines[:600])
-    assert second.load(lines).problem_count == 0
-    assert _export(second) == lines
+def test_what_was_loaded_goes_on(full: SessionStore, empty: SessionStore) -> None:
+    """A loaded session answers as the first one does: as of any message, with its calls, and back from a rewind."""
+    empty.load(_lines(full))
+    before, after = (store.session("trip", create=False) for store in (full, empty))
+    assert after.record() == before.record()
+    assert [after.state.at(seq) for seq in range(8)] == [before.state.at(seq) for seq in range(8)]
+    assert (after.state.revision, after.state.history()) == (before.state.revision, before.state.history())
+    assert (dict(after.state.user), dict(after.state.app)) == ({"home": "Lisbon"}, {"motto": {"text": "far"}})
+    assert (after.state.user.revision, after.state.app.revision) == (1, 1)
+    assert [after.files.get("plan.md", version).data for version in (1, 2)] == [PLAN, b"Stay at home."]
+    assert after.files.list() == before.files.list()
+    assert after.files.get("large.bin").data == bytes(range(256)) * 2_100
+    assert after.tasks.records() == before.tasks.records()
+    assert [call.status for call in after.tool_calls()] == ["succeeded", "unknown"]
+    with after.tool_call("book", {"n": 1}, idempotency_key="k") as call:
+        assert call.result == {"ok": True}
+    assert after.undo_rewind() == before.undo_rewind()
+    assert after.messages() == before.messages()
+    assert [message.text for message in after.messages()][-1] == "On the 9th."
+    fork = empty.session("other way", create=False)
+    assert (fork.parent_id, fork.forked_from) == ("trip", full.session("other way").forked_from)
+    assert empty.session("done").restart() == full.session("done").restart() == 3
 
 
-def test_chosen_sessions_are_exported_alone(main_opened: Opened) -> None:
-    """Named sessions come alone; an id that is not there is refused."""
-    store = main_opened.store()
-    _filled(store)
-    kinds = [json.loads(line)["type"] for line in _export(store, ["trip"])]
-    assert kinds == ["header", "session", *["message"] * 5]
-    with pytest.raises(InvalidInput, match="session_ids: 'missing' is not found; leave it out"):
-        _export(store, ["trip", "missing"])
+def test_a_load_that_was_broken_off_is_gone_on_with(full: SessionStore) -> None:
+    """Wherever a load stopped, loading the same again brings what is missing, and nothing twice."""
+    lines = _lines(full)
+    for cut in range(1, len(lines), 3):
+        with SessionStore.open("sqlite://", index="off") as store:
+            begun = store.load(lines[:cut])
+            rest = store.load(lines)
+            assert (begun.problem_count, rest.problem_count) == (0, 0), (cut, begun.problems, rest.problems)
+            assert rest.repeated == begun.messages + begun.records, cut
+            assert _lines(store) == lines, cut
 
 
-def test_a_load_stays_within_its_user(main_opened: Opened) -> None:
-    """A bound store makes what it loads its user's, and touches nothing of others, whatever the lines say."""
-    first, second = main_opened.store(), main_opened.store()
-    _filled(first)
-    lines = _export(first)
-    second.session("trip", user_id="bob").append(Message.user("bob's"))
-    report = second.for_user("cleo").load(lines)
-    assert (report.sessions, report.messages) == (2, 1_100)
-    assert report.problem_count > 0
-    assert {problem.reason.split(":")[0] for problem in report.problems} == {"session 'trip'"}
-    assert [message.text for message in second.session("trip").messages()] == ["bob's"]
-    assert {session.user_id for session in second.sessions()} == {"bob", "cleo"}
+def test_bytes_are_told_and_stored_once(full: SessionStore, empty: SessionStore) -> None:
+    """Files with the same bytes, in whatever session, share one blob in the lines and in the tenant."""
+    lines = _lines(full)
+    pieces = _of_kind(lines, "blob")
+    assert len({piece["sha256"] for piece in pieces}) == 4
+    assert len({(piece["sha256"], piece["offset"]) for piece in pieces}) == len(pieces)
+    assert all(len(piece["data"]) <= 360_000 for piece in pieces)
+    empty.load(lines)
+    assert _blob_counts(empty) == _blob_counts(full)
+    empty.load(lines)
+    assert _blob_counts(empty) == _blob_counts(full)
+
+
+def test_passages_are_found_after_a_load(full: SessionStore) -> None:
+    """What a text file says is searched where it was loaded, by its newest version alone."""
+    full.session("notes").files.put("fado.txt", b"The fado evening is on Thursday.")
+    with SessionStore.open("sqlite://") as store:
+        store.load(_lines(full))
+        hits = store.search("fado evening", limit=1)
+        assert [(hit.session_id, hit.message.name) for hit in hits] == [("notes", "fado.txt")]
+        assert not any("river Tagus" in hit.message.text for hit in store.search("river Tagus", limit=50))
+
+
+def test_a_deadline_that_has_passed_is_not_a_change() -> None:
+    """A session past its deadline that no sweep has met is told as it was left, and expires where it is loaded."""
+    with SessionStore.open("sqlite://", index="off") as first, SessionStore.open("sqlite://", index="off") as second:
+        first.session("idle", idle_timeout=timedelta(microseconds=1))
+        lines = _lines(first)
+        assert [record["status"] for record in _of_kind(lines, "session")] == ["active"]
+        second.load(lines)
+        assert _lines(second) == lines
+        assert second.session("idle").status == "expired"
+        assert second.sweep().expired == ("idle",)
+
+
+def test_chosen_sessions_come_without_what_all_share(full: SessionStore) -> None:
+    """An export of some sessions holds their own things alone; an unbound one of all, the shared variables too."""
+    assert {record.get("scope") for record in _of_kind(_lines(full, ["trip"]), "record")} == {None}
+    assert [record["scope"] for record in _of_kind(_lines(full), "scope")] == ["user", "app"]
+    ana = _lines(full.for_user("ana"))
+    assert [record["scope"] for record in _of_kind(ana, "scope")] == ["user"]
+    assert _of_kind(_lines(full.for_user("ben")), "scope") == []
+
+
+def test_a_bound_store_takes_everything_as_its_users(full: SessionStore, empty: SessionStore) -> None:
+    """Whatever the lines say, sessions and a user's variables become the bound user's; the application's stay out."""
+    report = empty.for_user("zoe").load(_lines(full))
+    assert [str(problem) for problem in report.problems] == [
+        f"line {len(_lines(full)) - 1}: variables of the application; load them by a store that is bound to no user"
+    ]
+    assert {session.user_id for session in empty.sessions()} == {"zoe"}
+    trip = empty.session("trip")
+    assert (dict(trip.state.user), dict(trip.state.app)) == ({"home": "Lisbon"}, {})
+
+
+def test_nobodys_bytes_are_had_by_their_digest(full: SessionStore) -> None:
+    """A version of a file whose bytes did not come with it is refused, though the tenant has such bytes."""
+    lines = [line for line in _lines(full, ["trip"]) if '"type":"blob"' not in line]
+    theirs = full.for_user("eve")
+    taken = theirs.load([line.replace('"trip"', '"mine"') for line in lines])
+    assert [problem.reason for problem in taken.problems] == [
+        f"file {name!r}: its bytes did not come with it" for name in ("plan.md", "plan.md", "empty.bin", "large.bin")
+    ]
+    assert theirs.session("mine").files.list() == []
+    assert dict(theirs.session("mine").state)["budget"] is None
 
 
 @pytest.mark.parametrize(
-    ("line", "change", "reason"),
+    ("change", "reason"),
     [
-        (2, {"seq": 2**31}, "seq: 2147483648 is out of range"),
-        (2, {"seq": 2**62}, "seq: 4611686018427387904 is out of range"),
-        (2, {"run": 2**40}, "run: 1099511627776 is out of range"),
-        (2, {"metadata": {"a": float("nan")}}, "metadata: holds NaN"),
-        (2, {"text": 5}, "text: expected a string"),
-        (3, {"seq": 1}, "place 1 lies before the session's end"),
-        (1, {"metadata": {"a": float("inf")}}, "metadata: holds NaN or infinity"),
-        (1, {"metadata": {"a": "x" * 70_000}}, "metadata: 70,008 characters"),
-        (1, {"id": "a\nb"}, "id: .* holds a control character"),
-        (1, {"title": "x" * 1_001}, "title: 1001 characters"),
+        (lambda blobs: blobs[1:], "a piece before this one is missing"),
+        (lambda blobs: [blobs[1], blobs[0], *blobs[2:]], "a piece before this one is missing"),
+        (lambda blobs: [blobs[0] | {"data": "AAAA" * 87_381 + "AA=="}, *blobs[1:]], "they are others"),
+        (lambda blobs: [blobs[0] | {"data": "%%%"}, *blobs[1:]], "is not base64"),
+        (lambda blobs: [blob | {"size": 2**40} for blob in blobs], "the limit is"),
+        (lambda blobs: blobs[:-1], "its bytes did not come"),
+        (lambda blobs: [blob | {"sha256": "../../x"} for blob in blobs], "sha256: "),
     ],
 )
-def test_a_broken_line_costs_only_itself(main_opened: Opened, line: int, change: dict[str, Any], reason: str) -> None:
-    """What cannot be stored is listed with its line and the reason; what can be is stored, and can be read."""
-    first, second = main_opened.store(), main_opened.store()
-    first.session("trip").append([Message.user(str(n), id=f"m{n}") for n in range(4)])
-    lines = _export(first)
-    lines[line] = json.dumps({**json.loads(lines[line]), **change})
-    report = second.load(lines)
-    assert any(f"line {line + 1}" in problem.where for problem in report.problems)
-    with pytest.raises(AssertionError, match=reason):
-        raise AssertionError([problem.reason for problem in report.problems])
-    for session in second.sessions():
-        assert len(session.append(Message.user("after"))) == 1
-        assert [message.text for message in session.messages()][-1] == "after"
-    assert second.sessions(metadata={"a": 1}).items == ()
-
-
-def test_nothing_of_it_must_be_lines() -> None:
-    """What is no line is refused by name."""
-    refused: list[Callable[[SessionStore], object]] = [lambda store: store.load(5), lambda store: store.load(None)]  # type: ignore[arg-type]
+def test_damaged_bytes_are_refused(empty: SessionStore, change: Any, reason: str) -> None:
+    """Bytes that are missing, too many, or others than promised become no file, and none of them stays."""
     with SessionStore.open("sqlite://", index="off") as store:
-        for call in refused:
-            with pytest.raises(InvalidInput, match=r"^lines: "):
-                call(store)
-        assert len(store.sessions()) == 0
+        session = store.session("s")
+        session.state["a"] = 1
+        session.files.put("large.bin", os.urandom(600_000))
+        lines = _lines(store)
+    pieces = _of_kind(lines, "blob")
+    assert len(pieces) == 3
+    start = next(index for index, line in enumerate(lines) if '"type":"blob"' in line)
+    report = empty.load([*lines[:start], *map(json.dumps, change(pieces)), *lines[start + 3 :]])
+    assert reason in "; ".join(problem.reason for problem in report.problems)
+    assert empty.session("s").files.list() == []
+    assert dict(empty.session("s").state) == {"a": 1}
+    assert _blob_counts(empty) == (0, 0)
+
+
+def test_bytes_that_no_file_asks_for_do_not_stay(full: SessionStore, empty: SessionStore) -> None:
+    """A file of lines cannot fill the database with bytes that nothing leads to."""
+    report = empty.load([line for line in _lines(full) if '"type":"blob"' in line])
+    assert report.problem_count == 0
+    assert _blob_counts(empty) == (0, 0)
+
+
+def test_what_went_on_by_itself_stays(full: SessionStore, empty: SessionStore) -> None:
+    """A session that was written to since it was loaded keeps what it has; only a half-loaded one is told of."""
+    lines = _lines(full)
+    empty.load(lines)
+    empty.session("trip").state["budget"] = "mine"
+    again = empty.load(lines)
+    assert (again.records, again.problem_count) == (0, 0)
+    assert empty.session("trip").state["budget"] == "mine"
+
+    half = next(index for index, line in enumerate(lines) if '"kind":"task"' in line)
+    with SessionStore.open("sqlite://", index="off") as store:
+        store.load(lines[:half])
+        store.session("trip").state["budget"] = "mine"
+        resumed = store.load(lines)
+        assert {problem.reason.partition(":")[0] for problem in resumed.problems} == {"session 'trip'"}
+        assert "has gone on by itself" in resumed.problems[0].reason
+        assert store.session("trip").state["budget"] == "mine"
+        assert store.session("trip").tasks.list() == []
+        assert store.session("other way").tasks.records() == full.session("other way").tasks.records()
+
+
+def test_a_writer_meanwhile_is_not_written_over(full: SessionStore, empty: SessionStore) -> None:
+    """Somebody who writes to the session while its lines come in is not hidden behind older versions."""
+    lines = _lines(full, ["trip"])
+    last = next(index for index, line in enumerate(lines) if '"kind":"call"' in line)
+
+    def with_a_writer() -> Iterator[str]:
+        yield from lines[:last]
+        empty.session("trip").state["budget"] = "mine"
+        yield from lines[last:]
+
+    report = empty.load(with_a_writer())
+    assert "has gone on by itself" in report.problems[0].reason
+    assert empty.session("trip").state["budget"] == "mine"
+    assert empty.session("trip").tool_calls() == []
+
+
+def test_variables_that_are_there_already_stay(full: SessionStore, empty: SessionStore) -> None:
+    """The user's and the application's own variables are not mixed with those of a file."""
+    mine = empty.session("mine", user_id="ana")
+    mine.state.user["home"] = "Porto"
+    report = empty.load(_lines(full))
+    assert [problem.reason.partition(":")[0] for problem in report.problems] == ["user 'ana'"]
+    assert (dict(mine.state.user), dict(mine.state.app)) == ({"home": "Porto"}, {"motto": {"text": "far"}})
+
+
+def test_the_async_form_gives_and_takes_the_same(full: SessionStore) -> None:
+    """``aexport`` and ``aload`` are ``export`` and ``load``."""
+
+    async def through() -> list[str]:
+        lines = [line async for line in full.aexport()]
+        async with SessionStore.open("sqlite://", index="off") as store:
+            await store.aload(lines)
+            return [line async for line in store.aexport()] if lines == _lines(full) else []
+
+    assert asyncio.run(through()) == _lines(full)
+
+
+def test_a_large_session_needs_little_memory(tmp_path: Path) -> None:
+    """40 MB of a file and 40 MB of messages go out and in with a fraction of that in memory."""
+    with (
+        SessionStore.open(f"sqlite:///{tmp_path}/a.db", index="off") as first,
+        SessionStore.open(f"sqlite:///{tmp_path}/b.db", index="off") as second,
+    ):
+        session = first.session("s")
+        session.files.put("large.bin", (os.urandom(262_144) for _ in range(160)))
+        for number in range(40):
+            session.append(Message.user(f"{number}" * 500_000))
+        tracemalloc.start()
+        try:
+            with (tmp_path / "export.jsonl").open("w") as file:
+                file.writelines(first.export())
+            with (tmp_path / "export.jsonl").open() as file:
+                assert second.load(file).problem_count == 0
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 30_000_000
+        assert second.session("s").files.list() == session.files.list()
+
+
+def test_versions_of_a_session_that_is_not_there_are_told(full: SessionStore, empty: SessionStore) -> None:
+    """Where the session's line is missing, a plain session is made; where its id is not to be had, all is left out."""
+    lines = [line for line in _lines(full, ["trip"]) if '"type":"session"' not in line]
+    empty.session("trip", user_id="ben")
+    report = empty.for_user("ana").load(lines)
+    assert (report.records, report.messages) == (0, 0)
+    assert "its id is not to be had" in report.problems[0].reason
+    empty.session("trip").delete()
+    assert empty.load([line for line in lines if '"type":"message"' not in line]).problem_count == 0
+    found: Session = empty.session("trip", create=False)
+    assert (found.title, found.tasks.records()) == (None, full.session("trip").tasks.records())

@@ -85,7 +85,9 @@ READ_BY_LLAMAINDEX = [
         ],
     ),
     ChatMessage(role="tool", content="Torre de Belém", additional_kwargs={"tool_call_id": "c1", "name": "find"}),
-    ChatMessage(role="tool", content="18 °C", additional_kwargs={"tool_call_id": "c2", "name": "weather"}),
+    ChatMessage(
+        role="tool", content="18 °C", additional_kwargs={"tool_call_id": "c2", "name": "weather", "is_error": True}
+    ),
     ChatMessage(role="assistant", content="In Lisbon, at 18 °C.", additional_kwargs={"name": "guide"}),
 ]
 
@@ -118,7 +120,7 @@ BY_LLAMAINDEX = [
     ChatMessage(
         role="tool",
         blocks=[TextBlock(text="18 °C"), ImageBlock(image=PNG)],
-        additional_kwargs={"tool_call_id": "weather"},
+        additional_kwargs={"tool_call_id": "weather", "is_error": True},
     ),
     ChatMessage(
         role=MessageRole.MODEL,
@@ -200,10 +202,24 @@ def test_langchain_reads_what_llamaindex_wrote(history: SessionChatMessageHistor
     assert isinstance(found, ToolMessage)
     assert (found.tool_call_id, found.name, found.content) == ("c1", "find", "Torre de Belém")
     assert isinstance(weather, ToolMessage)
-    assert weather.tool_call_id == "weather"
+    assert (weather.tool_call_id, weather.status) == ("weather", "error")
     assert [block["type"] for block in weather.content_blocks] == ["text", "image"]
     assert isinstance(answer, AIMessage)
     assert answer.text == "In Lisbon, at 18 °C."
+
+
+def test_a_failed_call_is_a_failed_call(
+    history: SessionChatMessageHistory, chats: SessionChatStore, store: SessionStore
+) -> None:
+    """Whichever framework wrote its answer: in the other one, in the message, and in the ledger of tool calls."""
+    history.add_messages(BY_LANGCHAIN)
+    chats.set_messages("other", BY_LLAMAINDEX)
+    for session_id in ("trip", "other"):
+        session = store.session(session_id)
+        assert [message.is_error for message in session.messages() if message.role == "tool"] == [False, True]
+        (failed,) = session.tool_calls("failed")
+        assert (failed.name, failed.error) == ("weather", "18 °C")
+        assert [call.name for call in session.tool_calls("succeeded")] == ["find"]
 
 
 def test_going_through_llamaindex_changes_no_byte(

@@ -238,9 +238,9 @@ SESSION_COLUMNS = ("title", "metadata", "created_at", "updated_at", "run", "revi
 
 
 @pytest.fixture(scope="module")
-def damaged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str, object], Session]]:
+def damaged() -> Iterator[Callable[[str, str, object], Session]]:
     """What makes a session with a message of which one column holds something odd."""
-    with _open(f"sqlite:///{tmp_path_factory.mktemp('damaged') / 'sessions.db'}") as store:
+    with _open("sqlite://") as store:
 
         def damage(table: str, column: str, value: object) -> Session:
             session = store.session()

@@ -39,5 +39,5 @@ def test_notebook_shows_what_running_it_shows(path: Path, tmp_path: Path, monkey
 
 
 def test_both_frameworks_have_one() -> None:
-    """There is a notebook for each framework."""
-    assert [path.stem for path in NOTEBOOKS] == ["langchain", "llamaindex"]
+    """There is a notebook for each framework, and one for work that is picked up again."""
+    assert [path.stem for path in NOTEBOOKS] == ["langchain", "llamaindex", "resume"]

@@ -17,6 +17,7 @@ from agent_session_core.exchange import Problem, parse
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/**/*.md"))]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_FILE = re.compile(r"# (\w+\.py)\n")
 _LINK = re.compile(r"\]\((?!https?://)([^)#]+)")
 
 
@@ -49,11 +50,17 @@ def _masked(text: str) -> str:
 def test_examples_print_what_is_shown(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A reader can type the examples of a page one after another, in an empty folder, and sees what the page shows."""
+    """A reader can type the examples of a page one after another, in an empty folder, and sees what the page shows.
+
+    One that begins with the name of a file is to be saved as that file.
+    """
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "example"}
     shown = _shown(page)
     for line, code in _blocks(page, "python"):
+        if file := _FILE.match(code):
+            Path(file.group(1)).write_text(code, encoding="utf-8")
+            continue
         # The empty lines put the line numbers of the page into tracebacks.
         exec(compile("\n" * line + code, str(page), "exec", dont_inherit=True), names)  # noqa: S102
         assert _masked(capsys.readouterr().out) == _masked(shown.get(line, "")), f"{page.name}, line {line + 1}"
@@ -71,7 +78,7 @@ def test_the_export_that_is_shown_can_be_read() -> None:
     """The sample in the description of the format is of that format."""
     ((_, sample),) = _blocks(ROOT / "docs" / "export-format.md", "json")
     entries = list(parse(sample.splitlines()))
-    assert len(entries) == 3
+    assert len(entries) == 8
     assert not [entry for entry in entries if isinstance(entry, Problem)]
 
 

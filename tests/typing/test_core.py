@@ -110,7 +110,7 @@ def _told(path: Path) -> list[tuple[int, str]]:
         check=False,
     )
     assert done.stderr == ""
-    found = re.findall(rf"^{re.escape(str(path))}:(\d+): error: .*\[([\w-]+)\]$", done.stdout, re.MULTILINE)
+    found = re.findall(rf"{path.name}:(\d+): error: .*\[([\w-]+)\]$", done.stdout, re.MULTILINE)
     assert len(found) == done.stdout.count(": error: "), done.stdout
     return [(int(line), code) for line, code in found]
 

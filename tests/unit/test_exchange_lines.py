@@ -201,8 +201,8 @@ def test_messages_outlive_their_session_line() -> None:
 
 def test_a_newer_format_is_refused() -> None:
     """A file of a version that is yet to come is not guessed at."""
-    with pytest.raises(InvalidInput, match="format version 2 is newer than 1; upgrade"):
-        list(parse(['{"type":"header","format":"agent-session-core","version":2}']))
+    with pytest.raises(InvalidInput, match="format version 3 is newer than 2; upgrade"):
+        list(parse(['{"type":"header","format":"agent-session-core","version":3}']))
 
 
 def test_empty_lines_and_a_missing_header_do_no_harm() -> None:

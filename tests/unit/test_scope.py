@@ -49,7 +49,7 @@ def test_a_forged_handle_reaches_nothing(store: SessionStore, change: dict[str, 
     session.append(Message.user("secret", id="m"), Message.tool("secret too", tool_call_id="c"))
     before = session.record(), session.messages()
     forged = store.session("trip", create=False)
-    forged._key = replace(forged._key, **change)
+    forged._plain_key = replace(forged._plain_key, **change)
     uses: dict[str, Callable[[Session], object]] = {**READS, **WRITES, "delete": lambda session: session.delete()}
     for name, use in uses.items():
         with pytest.raises(SessionNotFound, match="session 'trip': not found") as caught:
