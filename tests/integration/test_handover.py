@@ -51,7 +51,7 @@ def test_a_worker_that_stood_still_writes_nothing_late(tmp_path: Path) -> None:
 
 
 def test_a_killed_tool_call_is_unknown(tmp_path: Path) -> None:
-    """Running as long as its process lives, unknown when its lease has ended; its key stays taken until it is settled."""
+    """Running as long as its process lives, unknown when its lease has ended; its key is taken until it is settled."""
     url = f"sqlite:///{tmp_path}/s.db"
     with SessionStore.open(url, index="off") as store:
         session = store.session("shared")
