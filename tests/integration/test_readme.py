@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
@@ -10,14 +11,17 @@ from typing import Any
 
 import langchain_core  # noqa: F401  # turns its warnings on where it is first imported: here, not in a test
 import pytest
+from typer.testing import CliRunner
 
 from agent_session_core import Explanation, Session, SessionStore
+from agent_session_core.cli.app import app
 from agent_session_core.exchange import Problem, parse
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/**/*.md"))]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _FILE = re.compile(r"# (\w+\.py)\n")
+_COMMAND = re.compile(r"^\$ session-core (.*)$", re.MULTILINE)
 _LINK = re.compile(r"\]\((?!https?://)([^)#]+)")
 
 
@@ -52,7 +56,7 @@ def test_examples_print_what_is_shown(
 ) -> None:
     """A reader can type the examples of a page one after another, in an empty folder, and sees what the page shows.
 
-    One that begins with the name of a file is to be saved as that file.
+    One that begins with the name of a file is to be saved as that file. The commands of the page work afterwards.
     """
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "example"}
@@ -65,6 +69,12 @@ def test_examples_print_what_is_shown(
         exec(compile("\n" * line + code, str(page), "exec", dont_inherit=True), names)  # noqa: S102
         assert _masked(capsys.readouterr().out) == _masked(shown.get(line, "")), f"{page.name}, line {line + 1}"
     names["store"].close()
+    monkeypatch.delenv("SESSION_CORE_DB", raising=False)
+    for _, console in _blocks(page, "console"):
+        for command in _COMMAND.findall(console):
+            done = CliRunner().invoke(app, shlex.split(command))
+            assert (done.exit_code, done.stderr) == (0, ""), f"{page.name}: {command}"
+            assert done.stdout, command
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
