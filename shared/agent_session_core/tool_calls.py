@@ -268,7 +268,7 @@ class ToolCalls:
 
     def _begin(self, conn: Connection, key: Key, call: ToolCall, loose: bool) -> tuple[ToolCall, int | None]:
         earlier = self._one(conn, call.id)
-        if earlier is not None and earlier.status != "failed" and not _same(earlier, call):
+        if earlier is not None and not _same(earlier, call) and (loose or earlier.status != "failed"):
             if not loose:
                 raise InvalidInput(f"id: {_checks.shown(call.id)} is another call's; leave it out, or give a new one")
             earlier, call = None, replace(call, id=new_id())

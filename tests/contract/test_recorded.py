@@ -288,7 +288,12 @@ def test_an_id_that_is_another_calls_is_told_apart(session: Session) -> None:
         assert other.earlier is None
         other.succeed("grey")
     assert other.id != "c1"
-    assert [(call.id, call.result) for call in session.tool_calls()] == [("c1", "blue"), (other.id, "grey")]
+    with pytest.raises(OSError, match="fog"), session.tool_call("look", {"at": "hill"}, id="c2"):
+        raise OSError("fog")
+    with session.tool_call("look", {"at": "field"}, id="c2", ids="loose") as field:
+        field.succeed("green")
+    assert [call.error for call in session.tool_calls("failed")] == ["OSError: fog"]
+    assert [(call.id, call.result) for call in session.tool_calls()[:2]] == [("c1", "blue"), (other.id, "grey")]
     with pytest.raises(InvalidInput, match="ids"):
         session.tool_call("look", ids="lax")  # type: ignore[arg-type]  # that is the test
 
