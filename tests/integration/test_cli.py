@@ -354,8 +354,9 @@ def test_delete_asks(run: Run, filled: Path) -> None:
 
 def test_verify_and_repair(run: Run, filled: Path) -> None:
     """An index that lacks something is told of with exit code 1, and put right by --repair."""
+    assert "will come in with the next search" in run("verify").stdout
     run("search", "tyres")
-    assert "exactly what is stored" in run("verify").stdout
+    assert "exactly what is stored." in run("verify").stdout
     assert _json(run("verify", "--json"))["consistent"] is True
     with closing(sqlite3.connect(filled)) as connection:
         connection.execute("DELETE FROM index_messages WHERE id = (SELECT max(id) FROM index_messages)")
