@@ -336,7 +336,7 @@ def test_a_killed_process_leaves_its_call_unknown(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         with pytest.raises(ToolCallUnsettled, match="may have acted"):
-            recorded(session, idempotency_key=lambda order: order)(print)("a")
+            recorded(session, name="pay", idempotency_key=lambda order: order)(print)("a")
 
 
 @pytest.mark.parametrize("wrong", [timedelta(0), timedelta(days=2), 5])
