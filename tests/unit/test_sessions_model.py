@@ -8,16 +8,16 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from agent_session_core import FileNotInSession, Message, Session, SessionStore
 
-NAMES = ("one", "two", "three")
+NAMES = ("one", "two")
 KEYS = ("a", "b", "c")
 FILES = ("plan.txt", "photo.bin")
 names = st.sampled_from(NAMES)
 places = st.integers(0, 20)
-said = st.lists(st.tuples(st.sampled_from(["user", "assistant", "system"]), st.sampled_from("xyz")), max_size=3)
+said = st.lists(st.tuples(st.sampled_from(["user", "assistant"]), st.sampled_from("xyz")), min_size=1, max_size=3)
 values = st.none() | st.integers(-2, 2) | st.lists(st.booleans(), max_size=2)
 
 
@@ -64,7 +64,7 @@ class Model:
             return self.newest
         shown = self.shown(self.run)
         following = [*(message[2] for message in shown[1:]), "user"]
-        ends = [message[0] for message, next_role in zip(shown, following, strict=True) if next_role == "user"]
+        ends = [message[0] for message, next_role in zip(shown, following, strict=False) if next_role == "user"]
         before_run = max((seq for seq, run in self.begun.items() if run < self.run), default=0)
         cut = max((seq for seq in ends if seq <= at), default=before_run)
         self.messages = [message for message in self.messages if message[0] <= cut or message[1] != self.run]
@@ -74,16 +74,22 @@ class Model:
 
 
 class Sessions(RuleBasedStateMachine):
-    """A few sessions and their models; before each rule the store may be another one on the same database."""
+    """A few sessions and their models."""
 
     def __init__(self) -> None:
         super().__init__()
         self.models: dict[str, Model] = {}
 
-    @initialize()
-    def opening(self) -> None:
-        """A store in memory."""
+    @initialize(given=st.lists(said, min_size=2, max_size=3), files=st.booleans())
+    def opening(self, given: list[list[tuple[Any, str]]], files: bool) -> None:
+        """A store in memory, with a session that has a past."""
         self.store = SessionStore.open("sqlite://", index="off")
+        for number, messages in enumerate(given):
+            self.append("one", messages)
+            if files:
+                self.put_file("one", "plan.txt", b"version %d" % number)
+            self.write_state("one", {"a": number}, set())
+            self.add_task("one", "pqr"[number], number)
 
     def teardown(self) -> None:
         """Close the store."""
@@ -213,25 +219,23 @@ class Sessions(RuleBasedStateMachine):
         given = [0, *sorted(model.begun)]
         return given[place % len(given)]
 
-    @rule(name=names, keep=st.booleans())
-    def restart(self, name: str, keep: bool) -> None:
-        """A new run, with or without the variables."""
+    @rule(name=names, what=st.sampled_from(["restart", "restart, cleared", "close", "archive", "delete"]))
+    def turn(self, name: str, what: str) -> None:
+        """A new run, with or without the variables; or an end."""
+        if what == "delete":
+            self.delete(name)
+            return
         session, model = self._of(name)
+        if what in ("close", "archive"):
+            getattr(session, what)()
+            model.status = {"close": "closed", "archive": "archived"}[what]
+            return
         model.run += 1
-        assert session.restart(keep_state=keep) == model.run
-        if not keep:
+        assert session.restart(keep_state=what == "restart") == model.run
+        if what == "restart, cleared":
             model.state = {}
         model.remember()
 
-    @rule(name=names, how=st.sampled_from(["close", "archive"]))
-    def end(self, name: str, how: str) -> None:
-        """It can only be read."""
-        session, model = self._of(name)
-        getattr(session, how)()
-        model.status = {"close": "closed", "archive": "archived"}[how]
-
-    @precondition(lambda self: self.models)
-    @rule(name=names)
     def delete(self, name: str) -> None:
         """It is gone; its forks stay, without a parent."""
         if name in self.models:
@@ -257,10 +261,9 @@ class Sessions(RuleBasedStateMachine):
             assert {f.name: (f.version, session.files.get(f.name).data) for f in session.files.list()} == model.files
             tasks = {task.id: (task.title, task.parent_id, task.status) for task in session.tasks.records()}
             assert tasks == model.tasks
-            for seq, seen in model.seen.items():
-                if seq < model.newest:
-                    assert session.state.at(seq) == seen["state"]
+            for seq, *_ in model.messages:
+                assert session.state.at(seq) == model.seen[seq]["state"]
 
 
 TestSessions = Sessions.TestCase
-TestSessions.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestSessions.settings = settings(max_examples=60, stateful_step_count=15, deadline=None)
