@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ from agent_session_core.cli.opening import DEFAULT_URL, Db, Json, Tenant, User, 
 from agent_session_core.cli.progress import counted
 from agent_session_core.cli.screen import console, count, errors, line, print_json, size
 from agent_session_core.cli.writing import new_file
-from agent_session_core.exchange import Entry, Problem, parse, read_file
+from agent_session_core.exchange import Problem, parse, read_file
 
 __all__ = ["export", "load"]
 
@@ -84,8 +84,6 @@ def load(
     where something could not be loaded; the rest is.
     """
     for path in paths:
-        if str(path) != "-" and not path.is_file():
-            raise Mistake(f"{path}: {'it is a directory' if path.is_dir() else 'it is not there'}; name a file")
         if str(path) != "-":
             _check(path)
     with opened(db, tenant, user, create=True) as store:
@@ -101,6 +99,10 @@ def load(
 
 def _check(path: Path) -> None:
     """See that a file begins as an export, before a database is made for it."""
+    if path.is_dir() or not path.exists():
+        raise Mistake(f"{path}: it is {'a directory' if path.is_dir() else 'not there'}; name a file")
+    if not path.is_file():  # a pipe can be read once
+        return
     begun = list(islice(read_file(path), LOOKED_AT))
     problems = [entry for entry in begun if isinstance(entry, Problem)]
     if problems and len(problems) == len(begun):
@@ -108,10 +110,12 @@ def _check(path: Path) -> None:
 
 
 def _load(store: SessionStore, path: Path) -> LoadReport:
-    if str(path) == "-":
-        return store.load(_from_standard_input())
-    with counted(f"Loading {line(path.name)}", path.stat().st_size) as advance:
-        return store.load(read_file(path, progress=_moving(advance)))
+    if path.is_file():
+        with counted(f"Loading {line(path.name)}", path.stat().st_size) as advance:
+            return store.load(read_file(path, progress=_moving(advance)))
+    stream = sys.stdin.buffer if str(path) == "-" else path.open("rb")
+    with io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape") as lines:
+        return store.load(parse(lines))
 
 
 def _moving(advance: Callable[[int], None]) -> Callable[[int], None]:
@@ -124,11 +128,6 @@ def _moving(advance: Callable[[int], None]) -> Callable[[int], None]:
         place = now
 
     return progress
-
-
-def _from_standard_input() -> Iterator[Entry | Problem]:
-    lines: Iterable[str] = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", errors="surrogateescape")
-    return parse(lines)
 
 
 def _sessions(store: SessionStore) -> int:

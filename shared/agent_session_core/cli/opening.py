@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from agent_session_core import Session, SessionNotFound, SessionStore
@@ -66,7 +66,7 @@ def opened(
     Raises:
         Mistake: where there is no database of sessions.
     """
-    url = db if "://" in db else f"sqlite:///{db}"
+    url = db if "://" in db else URL.create("sqlite", database=db)
     _check(url, create=create)
     with SessionStore.open(url, index=None if index else "off", tenant=tenant, retention=retention) as store:
         yield store if user is None else store.for_user(user)
@@ -85,7 +85,7 @@ def found(store: SessionStore, session_id: str) -> Session:
         raise Mistake(f"there is no session {session_id!r}{whose}; 'session-core list' shows those there are") from None
 
 
-def _check(url: str, *, create: bool) -> None:
+def _check(url: str | URL, *, create: bool) -> None:
     """See that a database file holds sessions: a command that looks at them makes no file, and no tables."""
     try:
         parsed = make_url(url)
