@@ -75,5 +75,4 @@ def test_exactly_the_successful_are_counted() -> None:
             succeeded = sum(pool.map(work, range(20)))
         assert state["count"] == succeeded == state.revision - 1
         assert all(expected == revision < current for revision, expected, current in conflicts)
-        assert set(conflicts) <= {(True, True)}
         assert [write.value for write in state.history("count")] == list(range(succeeded + 1))
