@@ -90,7 +90,8 @@ def rewind(conn: Connection, key: Key, *, to: int) -> int:
         place = _place(key, kind)
         wanted = sql_records.as_of(conn, place, cut.end)
         if kind == "call":  # those that had begun, and all that is known of them by now
-            wanted = {name: sql_records.newest(conn, place, name) or row for name, row in wanted.items()}
+            known = sql.newest_of_each(conn, place) if wanted else {}
+            wanted = {name: known[name] for name in wanted}
         _become(conn, key, place, wanted, revision, source.last_seq)
     _match_passages(conn, key)
     stamp = Stamp(revision, key.session, source.last_seq, to_microseconds(now()))
@@ -159,25 +160,20 @@ def _become(
 ) -> None:
     """Write the versions that make the current records those that are ``wanted``."""
     there = {row.key: row for row in sql_records.every(conn, place)}
-    stamp_at = to_microseconds(now())
-    changed: dict[str, RecordRow | None] = {name: None for name in there if name not in wanted}
-    changed |= {name: row for name, row in wanted.items() if name not in there or there[name].value != row.value}
-    if not changed:
+    gone = [row.id for name, row in there.items() if name not in wanted]
+    back = [row.id for name, row in wanted.items() if name not in there or there[name].value != row.value]
+    if not gone and not back:
         return
     counted = sql_records.count_up(conn, place) if place.kind == "state" else revision
-    stamp = Stamp(counted, key.session, last_seq, stamp_at)
-    for name, row in changed.items():
-        value = None if row is None else row.value
-        blob = decode(value)["blob"] if value is not None and place.kind == "file" else None
-        sql_records.write(conn, place, {name: value}, stamp, blob=blob)
+    stamp = Stamp(counted, key.session, last_seq, to_microseconds(now()))
+    sql.write_again(conn, place, gone, stamp, deleted=True)
+    sql.write_again(conn, place, back, stamp)
 
 
 def _match_passages(conn: Connection, key: Key) -> None:
     """Make the searchable text that of the files' current versions."""
-    place = _place(key, "file")
-    current = {row.key: int(decode(row.value or "")["version"]) for row in sql_records.every(conn, place)}
-    for name in {row.key for row in sql_records.history(conn, place, None)}:
-        restore_passages(conn, key, name, current.get(name))
+    files = sql_records.every(conn, _place(key, "file"))
+    restore_passages(conn, key, {row.key: int(decode(row.value or "")["version"]) for row in files})
 
 
 def _place(key: Key, kind: str) -> Place:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
@@ -44,16 +45,21 @@ def announce_passages(
     sql.announce(conn, key.tenant, key.session, first_seq, first_seq + len(rows) - 1)
 
 
-def restore_passages(conn: Connection, key: Key, name: str, version: int | None) -> None:
-    """Make the passages that were stored with ``version`` the file's searchable text again; None for no text."""
-    there = sql.attached(conn, key.session, name, None)
-    wanted = [] if version is None else sql.attached(conn, key.session, name, f"{PASSAGE_ORIGIN}/{version}")
-    _mark(conn, key, sorted(set(there).difference(wanted)), REMOVED)
-    _mark(conn, key, sorted(set(wanted).difference(there)), ATTACHED)
+def restore_passages(conn: Connection, key: Key, versions: Mapping[str, int]) -> None:
+    """Make the passages that were stored with these versions of files, and no others, the searchable ones again."""
+    gone, back = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
+    for seq, name, origin, state in sql.passages(conn, key.session):
+        wanted = name in versions and origin == f"{PASSAGE_ORIGIN}/{versions[name]}"
+        if wanted != (state == ATTACHED):
+            (back if wanted else gone)[name].append(seq)
+    for seqs in gone.values():
+        _mark(conn, key, seqs, REMOVED)
+    for seqs in back.values():
+        _mark(conn, key, seqs, ATTACHED)
 
 
 def _hide(conn: Connection, key: Key, name: str) -> None:
-    _mark(conn, key, sql.attached(conn, key.session, name, None), REMOVED)
+    _mark(conn, key, sql.attached(conn, key.session, name), REMOVED)
 
 
 def _mark(conn: Connection, key: Key, seqs: Sequence[int], state: int) -> None:

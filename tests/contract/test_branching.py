@@ -126,6 +126,22 @@ def test_a_rewind_can_be_undone(told: tuple[Session, dict[str, Any]]) -> None:
     assert _seen(session) == {**before, "state": {**before["state"], "x": 1}}
 
 
+def test_a_rewind_of_very_much_can_be_undone(session: Session) -> None:
+    """Also where more was written than one statement takes: values, and what was deleted."""
+    session.append(Message.user("a"))
+    session.state.update({f"old {number}": number for number in range(1_100)})
+    session.append(Message.user("b"))
+    before = list(session.state.all().items())
+    session.append(Message.user("c"))
+    session.state.update({f"new {number}": number for number in range(700)}, delete=[f"old {n}" for n in range(600)])
+    session.state["old 1000"] = None
+    now = session.state.all()
+    session.rewind(to=2)
+    assert sorted(session.state.all().items()) == sorted(before)
+    session.undo_rewind()
+    assert session.state.all() == now
+
+
 def test_a_rewind_to_the_beginning_takes_all(told: tuple[Session, dict[str, Any]]) -> None:
     """State that was set before the first message stays; it is no initial None."""
     session, _ = told

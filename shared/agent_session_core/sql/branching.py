@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, literal, literal_column, select, update
 
+from agent_session_core.sql.records import Place, RecordRow, Stamp
 from agent_session_core.sql.tables import ARCHIVED, LIVE, REMOVED, messages, records, sessions
 
 _m, _r = messages.c, records.c
@@ -109,6 +110,29 @@ def copy_records(conn: Connection, tenant: str, source: int, target: int, kinds:
     mine = here & (_r.subject == str(target))
     newest = select(func.max(_r.id)).where(mine).group_by(_r.kind, _r.key)
     conn.execute(update(records).where(_r.id.in_(newest)).values(current=1))
+
+
+def newest_of_each(conn: Connection, place: Place) -> dict[str, RecordRow]:
+    """Of every key, deleted or not, the newest version that is no deletion."""
+    newest = select(func.max(_r.id)).where(_at(place), _r.value.is_not(None)).group_by(_r.key)
+    rows = conn.execute(select(*(_r[name] for name in RecordRow._fields)).where(_r.id.in_(newest)))
+    return {row.key: RecordRow(*row) for row in rows}
+
+
+def write_again(conn: Connection, place: Place, numbers: Sequence[int], stamp: Stamp, *, deleted: bool = False) -> None:
+    """Make what the records with these numbers say the newest version of their keys, or the deletion of those."""
+    given = {**stamp._asdict(), "current": 1, **({"value": None, "blob": None} if deleted else {})}
+    names = [column.name for column in records.columns if column.name != "id"]
+    columns = [literal(given[name], _r[name].type) if name in given else _r[name] for name in names]
+    for start in range(0, len(numbers), 500):
+        chosen = _at(place) & _r.id.in_(numbers[start : start + 500])
+        current = _at(place) & (_r.current == literal_column("1")) & _r.key.in_(select(_r.key).where(chosen))
+        conn.execute(update(records).where(current).values(current=0))
+        conn.execute(insert(records).from_select(names, select(*columns).where(chosen).order_by(_r.id)))
+
+
+def _at(place: Place) -> ColumnElement[bool]:
+    return and_(*(_r[name] == value for name, value in place.params().items()))
 
 
 def _last(conn: Connection, clause: ColumnElement[bool]) -> int:

@@ -192,11 +192,18 @@ def last_of_role(conn: Connection, key: dict[str, Any], role: str) -> int | None
     return None if found is None else int(found)
 
 
-def attached(conn: Connection, session: int, name: str, origin: str | None) -> list[int]:
-    """The seqs of a file's passages: those that are searchable, or, by ``origin``, all of one version."""
-    statement = select(_m.seq).where(_m.session == session, _m.name == name, _m.origin.startswith("file/"))
-    statement = statement.where(_m.state == ATTACHED if origin is None else _m.origin == origin)
+def attached(conn: Connection, session: int, name: str) -> list[int]:
+    """The seqs of a file's passages that are searchable."""
+    statement = select(_m.seq).where(
+        _m.session == session, _m.name == name, _m.state == ATTACHED, _m.origin.startswith("file/")
+    )
     return [int(seq) for seq in conn.execute(statement.order_by(_m.seq)).scalars()]
+
+
+def passages(conn: Connection, session: int) -> list[Row]:
+    """Every passage of the session's files, searchable or not: seq, the file's name, origin and state, by seq."""
+    statement = select(_m.seq, _m.name, _m.origin, _m.state).where(_m.session == session, _m.origin.startswith("file/"))
+    return [tuple(row) for row in conn.execute(statement.order_by(_m.seq))]
 
 
 def set_state(conn: Connection, session: int, seqs: Sequence[int], state: int, revision: int | None) -> None:
