@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import uuid
+from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import URL, create_engine
 
 SERVICES = {
     "postgres_url": "POSTGRES_URL",
@@ -35,6 +38,19 @@ def _address(variable: str) -> str:
 def postgres_url() -> str:
     """The address of a PostgreSQL server that tests may write to."""
     return _address(SERVICES["postgres_url"])
+
+
+@pytest.fixture(scope="session")
+def postgres_database(postgres_url: str) -> Iterator[URL]:
+    """An empty database of this test run's own on that server, by the driver psycopg."""
+    server = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    name = f"test_{uuid.uuid4().hex}"
+    with server.connect() as conn:
+        conn.exec_driver_sql(f"CREATE DATABASE {name}")
+    yield server.url.set(database=name)
+    with server.connect() as conn:
+        conn.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    server.dispose()
 
 
 @pytest.fixture(scope="session")

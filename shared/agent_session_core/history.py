@@ -80,7 +80,7 @@ def append(conn: Connection, key: Key, given: Sequence[Draft], *, loose: bool, a
     """
     known: dict[str, Row] = {}
     if any(draft.has_id for draft in given):
-        require_active(conn, key)
+        require_active(conn, key, held=True)
         known = sql.by_ids(conn, key.session, (draft.row.id for draft in given if draft.has_id))
     fresh, answer = _without_repeats(given, known, loose=loose)
     if fresh or not given:

@@ -32,13 +32,13 @@ class Key:
         return {"session": self.session, "tenant": self.tenant, "owner": self.owner}
 
 
-def require(conn: Connection, key: Key) -> SessionRow:
-    """The session's row.
+def require(conn: Connection, key: Key, *, held: bool = False) -> SessionRow:
+    """The session's row; ``held``, nobody else changes the session until the transaction ends.
 
     Raises:
         SessionNotFound: when it has been deleted.
     """
-    row = get(conn, key.params())
+    row = get(conn, key.params(), held=held)
     if row is None:
         raise SessionNotFound(
             f"session {_checks.shown(key.name)}: not found; it was deleted, make it anew with store.session()"
@@ -46,14 +46,14 @@ def require(conn: Connection, key: Key) -> SessionRow:
     return row
 
 
-def require_active(conn: Connection, key: Key) -> SessionRow:
-    """The session's row, for writing.
+def require_active(conn: Connection, key: Key, *, held: bool = False) -> SessionRow:
+    """The session's row, for writing; ``held`` as in :func:`require`.
 
     Raises:
         SessionNotFound: when it has been deleted.
         SessionNotActive: when it is closed, expired or archived.
     """
-    row = require(conn, key)
+    row = require(conn, key, held=held)
     status = row.status_at(to_microseconds(now()))
     if status != "active":
         raise SessionNotActive(
@@ -84,8 +84,8 @@ def take_numbers(conn: Connection, key: Key, count: int) -> tuple[int, int, int]
         SessionNotFound, SessionNotActive: as :func:`require_active`.
         TurnTaken: as :func:`check_turn`.
     """
-    check_turn(conn, key)
     taken = bump(conn, key.params(), count=count, now=to_microseconds(now()))
+    check_turn(conn, key)  # with the session's row held: nobody takes the turn over from here on
     if taken is None:
         require_active(conn, key)
         raise SessionNotFound(f"session {_checks.shown(key.name)}: not found")

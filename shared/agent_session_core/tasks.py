@@ -174,7 +174,7 @@ class Tasks:
 
     def same_as(self, other: Tasks) -> bool:
         """Whether both are of one session."""
-        return self._key == other._key and self._database is other._database
+        return self._key == other._key and self._database == other._database
 
     def add(
         self,

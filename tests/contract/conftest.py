@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,10 +20,17 @@ def database_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session", params=DRIVERS, ids=[driver.name for driver in DRIVERS])
-def opened(request: pytest.FixtureRequest, database_file: Path) -> Iterator[Opened]:
+def ways(*names: str) -> list[Any]:
+    """Parameters for the drivers with these names, or for all; those that need a service are marked so."""
+    chosen = [driver for driver in DRIVERS if not names or driver.name in names]
+    marks = [[pytest.mark.services] if driver.place == "postgres_database" else [] for driver in chosen]
+    return [pytest.param(driver, id=driver.name, marks=mark) for driver, mark in zip(chosen, marks, strict=True)]
+
+
+@pytest.fixture(scope="session", params=ways())
+def opened(request: pytest.FixtureRequest) -> Iterator[Opened]:
     """The database, opened in each of the ways to drive it."""
-    with request.param.opening(database_file) as opened:
+    with request.param.opening(request.getfixturevalue(request.param.place)) as opened:
         yield opened
 
 
@@ -38,10 +46,10 @@ def session(store: SessionStore) -> Session:
     return store.session("trip")
 
 
-@pytest.fixture(scope="module", params=[DRIVERS[0], DRIVERS[4], DRIVERS[8]], ids=lambda driver: driver.name)
-def main_opened(request: pytest.FixtureRequest, database_file: Path) -> Iterator[Opened]:
-    """The database opened in the main ways alone: the sync form, threads, and natively."""
-    with request.param.opening(database_file) as opened:
+@pytest.fixture(scope="module", params=ways("sync", "async", "native", "postgres"))
+def main_opened(request: pytest.FixtureRequest) -> Iterator[Opened]:
+    """The database opened in the main ways alone: the sync form, threads, natively, and on a server."""
+    with request.param.opening(request.getfixturevalue(request.param.place)) as opened:
         yield opened
 
 

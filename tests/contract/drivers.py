@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
-from sqlalchemy import Engine, StaticPool, create_engine, event
+from sqlalchemy import URL, Engine, StaticPool, create_engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from agent_session_core import Page, Retention, RunningToolCall, Session, SessionStore, Task
@@ -152,17 +152,19 @@ class Driver:
     Attributes:
         name: for the test's id.
         way: how methods are called.
-        target: what to open, given the path of a database file and the way.
+        target: what to open, given the place of a database and the way.
+        place: the fixture that gives that place: the path of a file, or a server's URL.
     """
 
     name: str
     way: Callable[[], AbstractContextManager[Any]]
-    target: Callable[[Path, Any], AbstractContextManager[Any]]
+    target: Callable[[Any, Any], AbstractContextManager[Any]]
+    place: str = "database_file"
 
     @contextmanager
-    def opening(self, path: Path) -> Iterator[Opened]:
+    def opening(self, place: Any) -> Iterator[Opened]:
         """What the driver opens, until the block ends."""
-        with self.way() as way, self.target(path, way) as target:
+        with self.way() as way, self.target(place, way) as target:
             opened = Opened(target, way)
             yield opened
             opened.close()
@@ -321,6 +323,33 @@ def _own_async_that_begins(path: Path, way: Async) -> AbstractContextManager[Asy
     return _async_engine(path, way, begins=True)
 
 
+def _server(url: URL, _: object) -> AbstractContextManager[URL]:
+    return _given(url)
+
+
+def _server_by_psycopg(url: URL, _: object) -> AbstractContextManager[URL]:
+    return _given(url.set(drivername="postgresql+psycopg_async"))
+
+
+def _server_by_asyncpg(url: URL, _: object) -> AbstractContextManager[URL]:
+    return _given(url.set(drivername="postgresql+asyncpg"))
+
+
+@contextmanager
+def _own_of_server(url: URL, _: object) -> Iterator[Engine]:
+    """A caller's engine whose transactions see one moment each, unless told otherwise."""
+    engine = create_engine(url, isolation_level="REPEATABLE READ")
+    yield engine
+    engine.dispose()
+
+
+@contextmanager
+def _own_async_of_server(url: URL, way: Async) -> Iterator[AsyncEngine]:
+    engine = create_async_engine(url.set(drivername="postgresql+asyncpg"))
+    yield engine
+    way.run(engine.dispose())
+
+
 def _plain() -> AbstractContextManager[Way]:
     return _given(Plain())
 
@@ -352,4 +381,10 @@ DRIVERS = (
     Driver("engine-memory-async", one_loop, _own_in_memory),
     Driver("async-engine", one_loop, _own_async),
     Driver("async-engine-that-begins", one_loop, _own_async_that_begins),
+    Driver("postgres", _plain, _server, "postgres_database"),
+    Driver("postgres-async-two-loops", two_loops, _server, "postgres_database"),
+    Driver("postgres-psycopg", one_loop, _server_by_psycopg, "postgres_database"),
+    Driver("postgres-asyncpg-fresh-loops", _fresh_loops, _server_by_asyncpg, "postgres_database"),
+    Driver("postgres-engine", _plain, _own_of_server, "postgres_database"),
+    Driver("postgres-async-engine", one_loop, _own_async_of_server, "postgres_database"),
 )

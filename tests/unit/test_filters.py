@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ from sqlalchemy import Engine, StaticPool, column, create_engine, literal, selec
 
 from agent_session_core.errors import InvalidInput
 from agent_session_core.filters import OPERATORS, And, Compare, Filter, Not, Or, checked, matches
-from agent_session_core.sql.filters import prepare, sqlite_condition, sqlite_one_of
+from agent_session_core.sql.filters import meets, one_of
 
-ENGINE: Engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+CURRENT: list[Engine] = []
+"""The database that is asked."""
 ATTACKS = (
     "'; DROP TABLE nodes; --",
     '" OR ""="',
@@ -43,12 +45,23 @@ ATTACKS = (
 )
 
 
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.services)], autouse=True)
+def current(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each database in its turn."""
+    if request.param == "sqlite":
+        engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    else:
+        engine = create_engine(request.getfixturevalue("postgres_database"))
+    CURRENT[:] = [engine]
+    yield
+    engine.dispose()
+
+
 def in_sql(condition: Filter, metadata: dict[str, Any]) -> bool:
-    """Whether SQLite finds a row with this metadata."""
-    with ENGINE.connect() as conn:
-        prepare(conn, condition)
+    """Whether the database finds a row with this metadata."""
+    with CURRENT[0].connect() as conn:
         rows = select(literal(json.dumps(metadata)).label("metadata")).subquery()
-        return bool(conn.execute(select(sqlite_condition(condition, rows.c.metadata)).select_from(rows)).scalar_one())
+        return bool(conn.execute(select(meets(conn, condition, rows.c.metadata)).select_from(rows)).scalar_one())
 
 
 def both(condition: Filter, metadata: dict[str, Any]) -> bool:
@@ -96,7 +109,7 @@ conditions: st.SearchStrategy[Filter] = st.recursive(compares(), _joined, max_le
 @settings(max_examples=400, deadline=None)
 @given(conditions, metadatas)
 def test_sql_means_what_python_means(condition: Filter, metadata: dict[str, Any]) -> None:
-    """Any condition on any metadata is answered by SQLite exactly as by plain Python."""
+    """Any condition on any metadata is answered by the database exactly as by plain Python."""
     assert in_sql(condition, metadata) is matches(condition, metadata)
 
 
@@ -204,7 +217,8 @@ def test_statements_hold_no_value() -> None:
     """Nothing of a key or value is written into the statement: all of it is bound."""
     condition = And(tuple(Compare("canary key", operator, _value(operator)) for operator in OPERATORS))
     metadata: Any = column("metadata")
-    compiled = select(sqlite_condition(condition, metadata)).select_from(table("t", metadata)).compile(ENGINE)
+    with CURRENT[0].connect() as conn:
+        compiled = select(meets(conn, condition, metadata)).select_from(table("t", metadata)).compile(CURRENT[0])
     assert "canary" not in str(compiled)
 
 
@@ -277,8 +291,8 @@ def test_as_large_as_allowed() -> None:
 
 def test_one_of_many() -> None:
     """A column is compared with any number of values through one parameter."""
-    with ENGINE.connect() as conn:
+    with CURRENT[0].connect() as conn:
         rows = select(literal("n7").label("id")).subquery()
         names = [f"n{number}" for number in range(100_000)]
-        assert conn.execute(select(rows.c.id).where(sqlite_one_of(rows.c.id, names))).scalar() == "n7"
-        assert conn.execute(select(rows.c.id).where(sqlite_one_of(rows.c.id, []))).scalar() is None
+        assert conn.execute(select(rows.c.id).where(one_of(conn, rows.c.id, names))).scalar() == "n7"
+        assert conn.execute(select(rows.c.id).where(one_of(conn, rows.c.id, []))).scalar() is None

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, exists, func, insert, literal, or_, select, update
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import (
+    ClauseElement,
+    Connection,
+    Table,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from agent_session_core.search.entries import Source
 from agent_session_core.search.statements import END, SPOKEN, IndexRow, Info, key_of
-from agent_session_core.sql.statement import Statement
+from agent_session_core.sql.statement import Insert, Statement
 from agent_session_core.sql.tables import (
     index_info,
     index_messages,
@@ -139,7 +152,8 @@ _IN_SLOT = Statement(
     .where(_s.tenant == bindparam("tenant"), _i.slot == bindparam("slot"))
     .limit(FEW)
 )
-_COUNTS = Statement(select(_o.leased_until == ASIDE, func.count()).where(_HERE).group_by(_o.leased_until == ASIDE))
+_IS_ASIDE = _o.leased_until == literal_column(str(ASIDE))
+_COUNTS = Statement(select(_IS_ASIDE, func.count()).where(_HERE).group_by(_IS_ASIDE))
 _TRY_AGAIN = Statement(update(outbox).where(_HERE, _o.leased_until == ASIDE).values(leased_until=None))
 _AFTER_SESSION = Statement(
     select(_s.id, _s.session_id)
@@ -160,19 +174,22 @@ _ASIDE_OF = Statement(select(_o.first_seq).where(_HERE, _o.session == bindparam(
 _DELETE_INFO = Statement(
     delete(index_info).where(index_info.c.tenant == bindparam("of_tenant"), index_info.c.slot == bindparam("of_slot"))
 )
-_UPSERTS: dict[tuple[str, str], Statement] = {}
 
 
-def _upsert(conn: Connection, table: Any) -> Statement:
-    """Insert into ``table`` or change what is there, in the dialect's own words."""
-    found = _UPSERTS.get((conn.dialect.name, table.name))
-    if found is None:
-        statement = sqlite.insert(table).values({column.name: bindparam(column.name) for column in table.c})
+def _upsert(table: Table) -> Statement:
+    """Insert into ``table`` or change what is there."""
+
+    def made(insert_into: Insert) -> ClauseElement:
+        statement = insert_into(table).values({column.name: bindparam(column.name) for column in table.c})
         keys = [column.name for column in table.primary_key]
         others = {column.name: statement.excluded[column.name] for column in table.c if column.name not in keys}
-        found = Statement(statement.on_conflict_do_update(index_elements=keys, set_=others))
-        _UPSERTS[conn.dialect.name, table.name] = found
-    return found
+        written: ClauseElement = statement.on_conflict_do_update(index_elements=keys, set_=others)
+        return written
+
+    return Statement(made)
+
+
+_WRITE_ENTRY, _WRITE_MARK, _WRITE_INFO = map(_upsert, (index_messages, index_sessions, index_info))
 
 
 def newest(conn: Connection) -> int:
@@ -234,7 +251,7 @@ def write_entries(conn: Connection, slot: int, rows: Sequence[IndexRow]) -> None
     if rows:
         base = slot << 62
         slotted = [row._replace(id=base + row.id) for row in rows] if slot else rows
-        _upsert(conn, index_messages).run_many(conn, IndexRow._fields, slotted)
+        _WRITE_ENTRY.run_many(conn, IndexRow._fields, slotted)
 
 
 def delete_entries(conn: Connection, spans: Sequence[tuple[int, int]]) -> None:
@@ -247,7 +264,7 @@ def write_marks(conn: Connection, slot: int, marks: Sequence[tuple[int, int, int
     """Set how far sessions are indexed, given as (session, last seq, epoch)."""
     if marks:
         rows = [(session, slot, last_seq, epoch) for session, last_seq, epoch in marks]
-        _upsert(conn, index_sessions).run_many(conn, ("session", "slot", "last_seq", "epoch"), rows)
+        _WRITE_MARK.run_many(conn, ("session", "slot", "last_seq", "epoch"), rows)
 
 
 def delete_mark(conn: Connection, slot: int, session: int) -> None:
@@ -281,7 +298,7 @@ def forget_aside(conn: Connection, tenant: str, session: int, first: int, last: 
 
 def write_info(conn: Connection, tenant: str, info: Info) -> None:
     """Set what the index in ``info.slot`` was made with."""
-    _upsert(conn, index_info).run(conn, {"tenant": tenant, **info._asdict()})
+    _WRITE_INFO.run(conn, {"tenant": tenant, **info._asdict()})
 
 
 def delete_info(conn: Connection, tenant: str, slot: int) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, bindparam, delete, select
-from sqlalchemy.dialects import sqlite
 
 from agent_session_core.sql.statement import Statement
 from agent_session_core.sql.tables import index_embeddings
@@ -27,7 +26,9 @@ _KNOWN = Statement(
 )
 _COLUMNS = ("tenant", "embedding", "digest", "session", "vector")
 _KEEP = Statement(
-    sqlite.insert(index_embeddings).values({name: bindparam(name) for name in _COLUMNS}).on_conflict_do_nothing()
+    lambda insert_into: (
+        insert_into(index_embeddings).values({name: bindparam(name) for name in _COLUMNS}).on_conflict_do_nothing()
+    )
 )
 _FORGET = Statement(delete(index_embeddings).where(_e.session == bindparam("of_session")))
 

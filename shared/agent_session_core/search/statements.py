@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Integer, bindparam, func, literal_column, sel
 from agent_session_core.content import COLUMNS, from_row
 from agent_session_core.models import Message
 from agent_session_core.search.entries import Entry
-from agent_session_core.sql.filters import prepare, sqlite_condition
+from agent_session_core.sql.filters import meets
 from agent_session_core.sql.statement import Statement
 from agent_session_core.sql.tables import (
     ATTACHED,
@@ -205,8 +205,7 @@ def matching(
         .where(_s.tenant == tenant, NOT_REMOVED)
     )
     if condition is not None:
-        prepare(conn, condition)
-        statement = statement.where(sqlite_condition(condition, func.coalesce(_m.metadata, "{}")))
+        statement = statement.where(meets(conn, condition, _m.metadata))
     if max_length is not None:
         statement = statement.where(func.length(_m.text) <= max_length)
     if user_id is not None:

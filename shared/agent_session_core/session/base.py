@@ -18,6 +18,7 @@ from agent_session_core.lifecycle import duration
 from agent_session_core.models import ErasureReceipt, SessionRecord, Status
 from agent_session_core.sql import sessions as sql_sessions
 from agent_session_core.sql.engine import Database
+from agent_session_core.sql.locks import holding
 from agent_session_core.sql.sessions import SessionRow
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ class SessionBase:
     def __init__(self, services: Services, tenant: str, row: SessionRow) -> None:
         """For the store, which has found ``row``."""
         self._services = services
-        self._database = services.database
+        self._database = holding(services.database, row.id)
         self._plain_key = Key(row.id, tenant, row.user_id, row.session_id, id(services.database))
         self._created_at = row.made_at()
 
@@ -59,7 +60,7 @@ class SessionBase:
 
     def __eq__(self, other: object) -> bool:
         return (
-            isinstance(other, SessionBase) and self._plain_key == other._plain_key and self._database is other._database
+            isinstance(other, SessionBase) and self._plain_key == other._plain_key and self._database == other._database
         )
 
     def __hash__(self) -> int:

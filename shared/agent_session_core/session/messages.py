@@ -50,13 +50,13 @@ class SessionMessages(SessionBase):
             SessionNotFound: when the session has been deleted.
             SessionNotActive: when it is closed, expired or archived.
         """
-        return self._database.write(self._append(messages, ids, archived))
+        return self._services.database.write(self._append(messages, ids, archived))  # holds the session by itself
 
     async def aappend(
         self, *messages: Message | Iterable[Message], ids: Ids = "strict", archived: bool = False
     ) -> list[Message]:
         """As :meth:`append`; cancelled, it stored all or nothing."""
-        return await self._database.awrite(self._append(messages, ids, archived))
+        return await self._services.database.awrite(self._append(messages, ids, archived))
 
     def messages(
         self,

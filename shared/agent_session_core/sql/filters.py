@@ -1,171 +1,52 @@
-"""Conditions on a JSON column, in SQL. One function per backend; every key and value is bound, never written out."""
+"""Conditions on a JSON column, in SQL. One compiler per backend; every key and value is bound, never written out."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    LargeBinary,
-    and_,
-    case,
-    cast,
-    false,
-    func,
-    literal,
-    not_,
-    or_,
-    select,
-    true,
-)
-from sqlalchemy.sql.selectable import NamedFromClause
+from sqlalchemy import ColumnElement, Connection
 
-from agent_session_core.filters import And, Compare, Filter, Not, Or, checked, compares
+from agent_session_core.filters import Filter, checked
+from agent_session_core.sql import sqlite_filters
 
-__all__ = ["holds_text", "prepare", "sqlite_condition", "sqlite_one_of"]
-
-_LOWER = "agent_session_lower"
-_NESTED = ("array", "object")
-_NUMBERS = ("integer", "real", "true", "false")
+__all__ = ["holds_text", "meets", "one_of", "with_entries"]
 
 
-def prepare(conn: Connection, condition: Filter | None) -> None:
-    """Give SQLite what ``condition`` needs of it: a lower-casing that knows all of Unicode, as its own does not."""
-    if condition is not None and any(part.operator == "text_match_insensitive" for part in compares(condition)):
-        _know_letters(conn)
-
-
-def holds_text(conn: Connection, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
-    """``column`` holds ``text``, in any case of letters; gives SQLite what that needs of ``conn``."""
-    _know_letters(conn)
-    return func.instr(getattr(func, _LOWER)(cast(column, LargeBinary)), text.lower()) > 0
-
-
-def _know_letters(conn: Connection) -> None:
-    driver: Any = conn.connection.dbapi_connection
-    if not conn.info.get(_LOWER):
-        driver.create_function(_LOWER, 1, _lower, deterministic=True)
-        conn.info[_LOWER] = True
-
-
-def sqlite_condition(condition: Filter, document: ColumnElement[str]) -> ColumnElement[bool]:
-    """``condition`` on ``document``, an expression that is the text of a JSON object, or null.
+def meets(conn: Connection, condition: Filter, document: ColumnElement[Any]) -> ColumnElement[bool]:
+    """``condition`` on ``document``, an expression that is the text of a JSON object, or null; for use on ``conn``.
 
     Raises:
         InvalidInput: when it is no condition, or beyond the limits.
     """
-    return _condition(checked(condition), document)
+    made: ColumnElement[bool] = _of(conn).meets(conn, checked(condition), document)
+    return made
 
 
-def sqlite_one_of(column: ColumnElement[Any], values: Sequence[str] | Sequence[int]) -> ColumnElement[bool]:
+def holds_text(conn: Connection, column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+    """``column`` holds ``text``, in any case of letters; for use on ``conn``."""
+    made: ColumnElement[bool] = _of(conn).holds_text(conn, column, text)
+    return made
+
+
+def one_of(conn: Connection, column: ColumnElement[Any], values: Sequence[str] | Sequence[int]) -> ColumnElement[bool]:
     """``column`` is one of ``values``: one bound parameter, however many there are."""
-    given = _each(literal(json.dumps(list(values))))
-    return column.in_(select(given.c.value))
+    made: ColumnElement[bool] = _of(conn).one_of(column, values)
+    return made
 
 
-def _lower(text: bytes | None) -> str | None:
-    """Lower case. The text comes as bytes: a lone surrogate in stored JSON is none that can be handed over."""
-    return None if text is None else text.decode("utf-8", "replace").lower()
+def with_entries(
+    conn: Connection, document: ColumnElement[Any], entries: Mapping[str, ColumnElement[Any]]
+) -> ColumnElement[Any]:
+    """``document`` with further entries, texts, under keys that it does not have itself."""
+    made: ColumnElement[Any] = _of(conn).with_entries(document, entries)
+    return made
 
 
-def _condition(condition: Filter, document: ColumnElement[str]) -> ColumnElement[bool]:
-    if isinstance(condition, And):
-        return and_(true(), *(_condition(part, document) for part in condition.parts))
-    if isinstance(condition, Or):
-        return or_(false(), *(_condition(part, document) for part in condition.parts))
-    if isinstance(condition, Not):
-        return not_(_condition(condition.part, document))
-    entry = _each(document)
-    found = select(literal(1)).select_from(entry).where(entry.c.key == literal(condition.key), _holds(condition, entry))
-    present = found.correlate_except(entry).exists()
-    return not_(present) if condition.operator in ("!=", "nin", "is_empty") else present
+def _of(conn: Connection) -> ModuleType:
+    if conn.dialect.name == "sqlite":
+        return sqlite_filters
+    from agent_session_core.sql import postgres_filters
 
-
-def _holds(compare: Compare, entry: NamedFromClause) -> ColumnElement[bool]:
-    """What the entry of the key must meet; for the negated operators, what it must not."""
-    operator, value = compare.operator, compare.value
-    if operator == "is_empty":
-        text, empty_list = (
-            and_(entry.c.type == "text", entry.c.atom == ""),
-            and_(entry.c.type == "array", entry.c.value == "[]"),
-        )
-        return not_(or_(entry.c.type == "null", text, empty_list))
-    if operator in ("==", "!="):
-        return _equals_list(entry, value) if isinstance(value, tuple) else _equals(entry, value)
-    if operator in ("in", "nin"):
-        given = _values(value)
-        return and_(_scalar(entry), entry.c.atom.in_(select(given.c.atom).where(given.c.type != "null")))
-    if operator == "text_match":
-        return and_(entry.c.type == "text", func.instr(entry.c.atom, value) > 0)
-    if operator == "text_match_insensitive":
-        lower = getattr(func, _LOWER)(cast(entry.c.atom, LargeBinary))
-        return and_(entry.c.type == "text", func.instr(lower, value.lower()) > 0)
-    if operator in ("contains", "any"):
-        given = _values(value if operator == "any" else (value,))
-        return select(literal(1)).select_from(given).where(_contains(entry, given)).correlate_except(given).exists()
-    if operator == "all":
-        given = _values(value)
-        lacking = select(literal(1)).select_from(given).where(not_(_contains(entry, given)))
-        return and_(entry.c.type != "null", not_(lacking.correlate_except(given).exists()))
-    comparable = entry.c.type == "text" if isinstance(value, str) else entry.c.type.in_(_NUMBERS)
-    return and_(comparable, entry.c.atom.op(operator)(_bound(value)))
-
-
-def _equals(entry: NamedFromClause, value: Any) -> ColumnElement[bool]:
-    return false() if value is None else and_(_scalar(entry), entry.c.atom == _bound(value))
-
-
-def _equals_list(entry: NamedFromClause, values: tuple[Any, ...]) -> ColumnElement[bool]:
-    """A list of the same length whose elements are equal one by one."""
-    held, given = _each(_list_of(entry)), _values(values)
-    alike = select(func.count()).select_from(held).join(given, held.c.key == given.c.key)
-    alike = alike.where(_same(held, given)).correlate_except(held, given)
-    length = select(func.count()).select_from(other := _each(_list_of(entry))).correlate_except(other)
-    count = literal(len(values))
-    return and_(entry.c.type == "array", length.scalar_subquery() == count, alike.scalar_subquery() == count)
-
-
-def _contains(entry: NamedFromClause, given: NamedFromClause) -> ColumnElement[bool]:
-    """A list holds the given value, a text the part, an object the key. True or false, never null."""
-    element, key = _each(_list_of(entry)), _each(case((entry.c.type == "object", entry.c.value)))
-    in_list = select(literal(1)).select_from(element).where(_same(element, given)).correlate_except(element)
-    in_object = select(literal(1)).select_from(key).where(key.c.key == given.c.atom).correlate_except(key)
-    return case(
-        (entry.c.type == "array", in_list.exists()),
-        (given.c.type != "text", false()),
-        (entry.c.type == "text", func.instr(entry.c.atom, given.c.atom) > 0),
-        (entry.c.type == "object", in_object.exists()),
-        else_=false(),
-    )
-
-
-def _same(left: NamedFromClause, right: NamedFromClause) -> ColumnElement[bool]:
-    """Two scalars are equal; null equals null, as in a Python list."""
-    return and_(left.c.type.not_in(_NESTED), left.c.atom.is_not_distinct_from(right.c.atom))
-
-
-def _scalar(entry: NamedFromClause) -> ColumnElement[bool]:
-    return entry.c.type.not_in(("null", *_NESTED))
-
-
-def _list_of(entry: NamedFromClause) -> ColumnElement[str]:
-    """The text of a list; null for anything else, which would not be JSON."""
-    return case((entry.c.type == "array", entry.c.value))
-
-
-def _values(values: tuple[Any, ...]) -> NamedFromClause:
-    return _each(literal(json.dumps(values)))
-
-
-def _each(document: ColumnElement[Any]) -> NamedFromClause:
-    return func.json_each(document).table_valued("key", "value", "type", "atom").alias()
-
-
-def _bound(value: Any) -> ColumnElement[Any]:
-    """A scalar as a parameter; numbers that SQLite would read from JSON in its own way go the same way."""
-    if isinstance(value, str):
-        return literal(value)
-    return func.json_extract(literal(json.dumps([value])), "$[0]")
+    return postgres_filters

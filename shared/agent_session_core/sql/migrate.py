@@ -8,6 +8,7 @@ from sqlalchemy import Connection, inspect
 
 from agent_session_core._checks import shown
 from agent_session_core.errors import DatabaseTooNew, StorageUnavailable
+from agent_session_core.sql.locks import alone
 
 HEAD = "0001"
 """The newest migration; a test compares it with the folder ``migrations``."""
@@ -37,19 +38,16 @@ def is_current(conn: Connection, url: str) -> bool:
 
 
 def migrate(conn: Connection, url: str) -> None:
-    """Make or change the tables, all or nothing; of several processes at once, one does it and the others wait.
+    """Make or change the tables, in a write transaction of the caller's.
+
+    Of several processes at once, one does it and the others wait.
 
     Raises:
         DatabaseTooNew: when a newer version of this package made them.
     """
-    conn.exec_driver_sql("BEGIN IMMEDIATE")
-    try:
-        if not is_current(conn, url):
-            _upgrade(conn)
-        conn.commit()
-    except BaseException:
-        conn.rollback()
-        raise
+    alone(conn, "migration")
+    if not is_current(conn, url):
+        _upgrade(conn)
 
 
 def _revision(conn: Connection) -> str | None:

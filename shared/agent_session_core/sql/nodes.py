@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 
 from agent_session_core.filters import Filter, compares
-from agent_session_core.sql.filters import prepare, sqlite_condition, sqlite_one_of
+from agent_session_core.sql.filters import meets, one_of, with_entries
+from agent_session_core.sql.statement import insert_of
 from agent_session_core.sql.tables import node_collections, nodes
 
 DOCUMENT_KEYS = ("ref_doc_id", "doc_id", "document_id")
@@ -78,7 +78,7 @@ def find_collection(conn: Connection, name: CollectionName) -> CollectionRow | N
 def make_collection(conn: Connection, name: CollectionName, analyzer: str, dimensions: int) -> CollectionRow:
     """The collection; made with these where it is not there."""
     values = {"tenant": name.tenant, "user_id": name.user_id or "", "name": name.name}
-    made = sqlite.insert(node_collections).values(**values, analyzer=analyzer, dimensions=dimensions)
+    made = insert_of(conn)(node_collections).values(**values, analyzer=analyzer, dimensions=dimensions)
     conn.execute(made.on_conflict_do_nothing())
     found = find_collection(conn, name)
     assert found is not None  # noqa: S101  # it was made above, in this transaction
@@ -95,8 +95,7 @@ def put(conn: Connection, collection: int, rows: Sequence[dict[str, Any]]) -> No
 
 def remove(conn: Connection, collection: int, chosen: Chosen) -> int:
     """Delete nodes for good; how many there were."""
-    prepare(conn, chosen.condition)
-    count = conn.execute(delete(nodes).where(_where(collection, chosen))).rowcount
+    count = conn.execute(delete(nodes).where(_where(conn, collection, chosen))).rowcount
     if count:
         conn.execute(update(node_collections).where(node_collections.c.id == collection).values(epoch=_EPOCH + 1))
     return int(count)
@@ -121,20 +120,18 @@ def scan(conn: Connection, collection: int, after: int) -> list[ScanRow]:
 
 def chosen_ids(conn: Connection, collection: int, chosen: Chosen) -> list[int]:
     """The rows that are meant, in the order of their storing."""
-    prepare(conn, chosen.condition)
-    wanted = select(nodes.c.id).where(_where(collection, chosen)).order_by(nodes.c.id)
+    wanted = select(nodes.c.id).where(_where(conn, collection, chosen)).order_by(nodes.c.id)
     return list(conn.execute(wanted).scalars())
 
 
 def fetch(conn: Connection, collection: int, chosen: Chosen) -> list[NodeRow]:
     """The nodes that are meant, in the order of their storing."""
-    prepare(conn, chosen.condition)
-    return _rows(conn, _where(collection, chosen))
+    return _rows(conn, _where(conn, collection, chosen))
 
 
 def fetch_rows(conn: Connection, collection: int, ids: Sequence[int]) -> list[NodeRow]:
     """The nodes of these rows, in the order of their storing."""
-    return _rows(conn, and_(nodes.c.collection == collection, sqlite_one_of(nodes.c.id, ids)))
+    return _rows(conn, and_(nodes.c.collection == collection, one_of(conn, nodes.c.id, ids)))
 
 
 _EPOCH = node_collections.c.epoch
@@ -150,20 +147,19 @@ def _named(name: CollectionName) -> ColumnElement[bool]:
     return and_(column.tenant == name.tenant, column.user_id == (name.user_id or ""), column.name == name.name)
 
 
-def _where(collection: int, chosen: Chosen) -> ColumnElement[bool]:
+def _where(conn: Connection, collection: int, chosen: Chosen) -> ColumnElement[bool]:
     clauses = [nodes.c.collection == collection]
     if chosen.node_ids is not None:
-        clauses.append(sqlite_one_of(nodes.c.node_id, chosen.node_ids))
+        clauses.append(one_of(conn, nodes.c.node_id, chosen.node_ids))
     if chosen.ref_doc_ids is not None:
-        clauses.append(sqlite_one_of(nodes.c.ref_doc_id, chosen.ref_doc_ids))
+        clauses.append(one_of(conn, nodes.c.ref_doc_id, chosen.ref_doc_ids))
     if chosen.condition is not None:
-        clauses.append(sqlite_condition(chosen.condition, _document(chosen.condition)))
+        clauses.append(meets(conn, chosen.condition, _document(conn, chosen.condition)))
     return and_(*clauses)
 
 
-def _document(condition: Filter) -> ColumnElement[Any]:
+def _document(conn: Connection, condition: Filter) -> ColumnElement[Any]:
     """The metadata that a condition is about; with the node's document in it where the condition asks for that."""
     if not any(part.key in DOCUMENT_KEYS for part in compares(condition)):
         return nodes.c.metadata
-    added = [value for key in DOCUMENT_KEYS for value in (f"$.{key}", nodes.c.ref_doc_id)]
-    return func.json_insert(func.coalesce(nodes.c.metadata, "{}"), *added)
+    return with_entries(conn, nodes.c.metadata, dict.fromkeys(DOCUMENT_KEYS, nodes.c.ref_doc_id))

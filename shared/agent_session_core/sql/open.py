@@ -11,11 +11,15 @@ from sqlalchemy.exc import ArgumentError
 from agent_session_core import _checks
 from agent_session_core.errors import InvalidInput
 from agent_session_core.sql.engine import Database
-from agent_session_core.sql.sqlite import SqliteDatabase, is_in_memory, make_engine
+from agent_session_core.sql.sqlite import SqliteDatabase, is_in_memory
+from agent_session_core.sql.sqlite import make_engine as make_sqlite_engine
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
     from typing_extensions import TypeIs
+
+DRIVERS = {"sqlite": ("pysqlite", "aiosqlite"), "postgresql": ("psycopg", "psycopg_async", "asyncpg")}
+"""The databases and drivers that are known; the first of each is for threads, the others are native async ones."""
 
 
 def open_database(target: object) -> Database:
@@ -27,29 +31,56 @@ def open_database(target: object) -> Database:
     """
     if _is_async_engine(target):
         url = _supported(target.url)
-        if is_in_memory(url):
-            raise InvalidInput(
-                "url: an AsyncEngine of a database in memory cannot be shared with threads; open 'sqlite://'"
-            )
-        return _native(SqliteDatabase(make_engine(url.set(drivername="sqlite")), owned=True), url, target)
+        return _postgres(url, target) if url.get_backend_name() == "postgresql" else _sqlite(url, target)
     if isinstance(target, Engine):
-        _supported(target.url)
+        url = _supported(target.url)
+        if url.get_backend_name() == "postgresql":
+            from agent_session_core.sql.postgres import PostgresDatabase
+
+            return PostgresDatabase(target, owned=False)
         return SqliteDatabase(target, owned=False)
     url = _supported(_parsed(target))
-    database = SqliteDatabase(make_engine(url.set(drivername="sqlite")), owned=True)
-    return database if url.get_driver_name() != "aiosqlite" or is_in_memory(url) else _native(database, url)
+    return _postgres(url) if url.get_backend_name() == "postgresql" else _sqlite(url)
+
+
+def _sqlite(url: URL, engine: AsyncEngine | None = None) -> Database:
+    if engine is not None and is_in_memory(url):
+        raise InvalidInput(
+            "url: an AsyncEngine of a database in memory cannot be shared with threads; open 'sqlite://'"
+        )
+    database = SqliteDatabase(make_sqlite_engine(url.set(drivername="sqlite")), owned=True)
+    if engine is None and (url.get_driver_name() != "aiosqlite" or is_in_memory(url)):
+        return database
+    from agent_session_core.sql.sqlite_native import NativeSqlite
+
+    return NativeSqlite(database, url, engine=engine)
+
+
+def _postgres(url: URL, engine: AsyncEngine | None = None) -> Database:
+    from agent_session_core.sql.postgres import PostgresDatabase, make_engine
+
+    database = PostgresDatabase(make_engine(_for_threads(url)), owned=True)
+    if engine is None and url.get_driver_name() == "psycopg":
+        return database
+    from agent_session_core.sql.postgres_native import NativePostgres
+
+    return NativePostgres(database, url, engine=engine)
+
+
+def _for_threads(url: URL) -> URL:
+    """The same database by psycopg. Of asyncpg's own options the one for TLS has another name there."""
+    if url.get_driver_name() != "asyncpg":
+        return url.set(drivername="postgresql+psycopg")
+    query = {name: value for name, value in url.query.items() if not name.startswith("prepared_statement")}
+    if "ssl" in query:
+        query["sslmode"] = query.pop("ssl")
+    return url.set(drivername="postgresql+psycopg", query=query)
 
 
 def _is_async_engine(target: object) -> TypeIs[AsyncEngine]:
     """Whether ``target`` is one, told without importing what makes them: a third of SQLAlchemy, which few need."""
     asyncio = sys.modules.get("sqlalchemy.ext.asyncio")
     return asyncio is not None and isinstance(target, asyncio.AsyncEngine)
-
-
-def _native(database: SqliteDatabase, url: URL, engine: AsyncEngine | None = None) -> Database:
-    from agent_session_core.sql.native import NativeDatabase
-
-    return NativeDatabase(database, url, engine=engine)
 
 
 def _parsed(target: object) -> URL:
@@ -69,14 +100,17 @@ def _parsed(target: object) -> URL:
 
 
 def _supported(url: URL) -> URL:
-    if url.get_backend_name() != "sqlite":
+    backend, driver = url.drivername.partition("+")[::2]
+    if backend not in DRIVERS:
         raise InvalidInput(
-            f"url: {url.get_backend_name()!r:.40} databases are not supported; use sqlite:///path/to/file.db"
+            f"url: {backend!r:.40} databases are not supported; use sqlite:///path/to/file.db or "
+            "postgresql+psycopg://user:password@host/database"
         )
-    if url.get_driver_name() not in ("pysqlite", "aiosqlite"):
-        raise InvalidInput(
-            f"url: the driver {url.get_driver_name()!r:.40} is not supported; use sqlite or sqlite+aiosqlite"
-        )
+    if not driver:
+        url = url.set(drivername=f"{backend}+{DRIVERS[backend][0]}")
+    elif driver not in DRIVERS[backend]:
+        known = ", ".join(f"{backend}+{name}" for name in DRIVERS[backend])
+        raise InvalidInput(f"url: the driver {driver!r:.40} is not supported; use {known}")
     try:
         embedded_null = b"\x00" in (url.database or "").encode()
     except UnicodeEncodeError:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, insert, literal_column, select, update
-from sqlalchemy.dialects import sqlite
 
 from agent_session_core.sql.statement import Statement
 from agent_session_core.sql.tables import records, scopes
@@ -66,10 +65,12 @@ _WRITTEN = (
 )
 _INSERT = Statement(insert(records).values({name: bindparam(name) for name in _WRITTEN}))
 _COUNT_UP = Statement(
-    sqlite.insert(scopes)
-    .values(tenant=bindparam("tenant"), scope=bindparam("scope"), subject=bindparam("subject"), revision=1)
-    .on_conflict_do_update(index_elements=["tenant", "scope", "subject"], set_={"revision": scopes.c.revision + 1})
-    .returning(scopes.c.revision)
+    lambda insert_into: (
+        insert_into(scopes)
+        .values(tenant=bindparam("tenant"), scope=bindparam("scope"), subject=bindparam("subject"), revision=1)
+        .on_conflict_do_update(index_elements=["tenant", "scope", "subject"], set_={"revision": scopes.c.revision + 1})
+        .returning(scopes.c.revision)
+    )
 )
 _REVISION = Statement(
     select(scopes.c.revision).where(

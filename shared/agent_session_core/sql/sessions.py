@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, bindparam, case, literal_column, or_, select, update
-from sqlalchemy.dialects import sqlite
 
 from agent_session_core._checks import shown
 from agent_session_core._json import decode_object
@@ -16,8 +15,8 @@ from agent_session_core.content import from_microseconds, now, to_microseconds
 from agent_session_core.errors import CorruptRecord
 from agent_session_core.filters import And, Compare
 from agent_session_core.models import SessionRecord
-from agent_session_core.sql.filters import holds_text, sqlite_condition
-from agent_session_core.sql.statement import Statement
+from agent_session_core.sql.filters import holds_text, meets
+from agent_session_core.sql.statement import Statement, insert_of
 from agent_session_core.sql.tables import sessions
 
 
@@ -114,13 +113,12 @@ _COLUMNS = [sessions.c[name] for name in SessionRow._fields]
 _FIND = Statement(
     select(*_COLUMNS).where(sessions.c.tenant == bindparam("tenant"), sessions.c.session_id == bindparam("name"))
 )
-_GET = Statement(
-    select(*_COLUMNS).where(
-        sessions.c.id == bindparam("session"),
-        sessions.c.tenant == bindparam("tenant"),
-        sessions.c.user_id.is_not_distinct_from(bindparam("owner")),
-    )
+_GET_ONE = select(*_COLUMNS).where(
+    sessions.c.id == bindparam("session"),
+    sessions.c.tenant == bindparam("tenant"),
+    sessions.c.user_id.is_not_distinct_from(bindparam("owner")),
 )
+_GET = Statement(_GET_ONE)
 _TOUCH = (
     update(sessions)
     .where(
@@ -137,6 +135,7 @@ _TOUCH = (
         due_at=due_after(bindparam("now")),
     )
 )
+_GET_AND_HOLD = Statement(_GET_ONE.with_for_update(key_share=True))
 _BUMP = Statement(_TOUCH.returning(sessions.c.last_seq, sessions.c.run, sessions.c.revision))
 
 
@@ -149,9 +148,9 @@ def find(conn: Connection, scope: Scope, name: str) -> SessionRow | None:
     return found if scope.user_id is None or found.user_id == scope.user_id else None
 
 
-def get(conn: Connection, key: Mapping[str, Any]) -> SessionRow | None:
-    """The session of a handle's ``key`` (session, tenant, owner)."""
-    row = _GET.one(conn, key)
+def get(conn: Connection, key: Mapping[str, Any], *, held: bool = False) -> SessionRow | None:
+    """The session of a handle's ``key`` (session, tenant, owner); ``held`` until the transaction ends."""
+    row = (_GET_AND_HOLD if held else _GET).one(conn, key)
     return None if row is None else SessionRow(*row)
 
 
@@ -164,7 +163,7 @@ def numbered(conn: Connection, tenant: str, number: int) -> SessionRow | None:
 
 def create(conn: Connection, scope: Scope, name: str, values: Mapping[str, Any]) -> None:
     """Make the session ``name``, unless somebody was faster."""
-    statement = sqlite.insert(sessions).on_conflict_do_nothing(index_elements=["tenant", "session_id"])
+    statement = insert_of(conn)(sessions).on_conflict_do_nothing(index_elements=["tenant", "session_id"])
     conn.execute(statement.values(tenant=scope.tenant, session_id=name, user_id=scope.user_id, **values))
 
 
@@ -192,7 +191,9 @@ def due(conn: Connection, scope: Scope, status: str, before: int, limit: int | N
         coming_from = ("closed", "expired") if status == "archived" else ("archived",)
         statement = statement.where(sessions.c.status.in_(coming_from), sessions.c.updated_at <= before)
     statement = statement.order_by(sessions.c.due_at if status == "expired" else sessions.c.updated_at, sessions.c.id)
-    return [SessionRow(*row) for row in conn.execute(statement if limit is None else statement.limit(limit))]
+    if limit is not None:  # to be changed: each by one of those who ask at once
+        statement = statement.limit(limit).with_for_update(skip_locked=True, key_share=True)
+    return [SessionRow(*row) for row in conn.execute(statement)]
 
 
 def set_status(conn: Connection, numbers: Sequence[int], status: str, at: int) -> None:
@@ -234,7 +235,7 @@ def page(
         )
     if metadata:
         condition = And(tuple(Compare(key, "==", value) for key, value in metadata.items()))
-        statement = statement.where(sqlite_condition(condition, sessions.c.metadata))
+        statement = statement.where(meets(conn, condition, sessions.c.metadata))
     if before is not None:
         moment, number = before
         statement = statement.where(

@@ -143,8 +143,7 @@ class SqliteDatabase:
                     return
         if not is_in_memory(self._engine.url):
             check_place(file_of(self._engine.url))
-        with self.file_lock(), self._engine.connect() as conn:
-            settle(conn)
+        with self.file_lock(), self._engine.connect() as conn, alone_on(conn):
             migrate(conn, self.url)
 
     @property
@@ -312,6 +311,19 @@ def settle(conn: Connection) -> None:
     driver: Any = conn.connection.driver_connection
     if driver.in_transaction:
         conn.connection.rollback()
+
+
+@contextmanager
+def alone_on(conn: Connection) -> Iterator[None]:
+    """A write transaction on a connection that is in none."""
+    settle(conn)
+    conn.exec_driver_sql("BEGIN IMMEDIATE")
+    try:
+        yield
+        conn.commit()
+    except BaseException:
+        conn.rollback()
+        raise
 
 
 def check_durability(conn: Connection) -> None:

@@ -6,22 +6,38 @@ out its results. Values are bound as they are given: integers, strings and bytes
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from sqlalchemy import ClauseElement, Connection
+from sqlalchemy import ClauseElement, Connection, Table
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 Row: TypeAlias = Sequence[Any]
+Insert: TypeAlias = Callable[[Table], Any]
+"""An ``INSERT`` that has ``on_conflict_do_nothing`` and ``on_conflict_do_update``: each dialect has its own."""
+
+
+def insert_of(conn: Connection) -> Insert:
+    """The insert of the connection's dialect. PostgreSQL's is imported by those who use it."""
+    if conn.dialect.name == "sqlite":
+        return sqlite.insert
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert
 
 
 class Statement:
-    """One statement. Parameters of a run override the values that the construct was written with."""
+    """One statement. Parameters of a run override the values that the construct was written with.
+
+    Args:
+        clause: the construct, or what makes it of the dialect's own insert.
+    """
 
     __slots__ = ("_clause", "_compiled")
 
-    def __init__(self, clause: ClauseElement) -> None:
+    def __init__(self, clause: ClauseElement | Callable[[Insert], ClauseElement]) -> None:
         self._clause = clause
         self._compiled: dict[str, tuple[str, tuple[str, ...] | None, Mapping[str, Any]]] = {}
 
@@ -73,7 +89,8 @@ class Statement:
         key = conn.dialect.name + conn.dialect.driver
         found = self._compiled.get(key)
         if found is None:
-            compiled = self._clause.compile(dialect=conn.dialect)
+            clause = self._clause if isinstance(self._clause, ClauseElement) else self._clause(insert_of(conn))
+            compiled = clause.compile(dialect=conn.dialect)
             names = getattr(compiled, "positiontup", None)
             found = (str(compiled), None if names is None else tuple(names), dict(compiled.params))
             self._compiled[key] = found

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, insert, select, update
-from sqlalchemy.dialects import sqlite
 
 from agent_session_core.sql.records import Place
+from agent_session_core.sql.statement import insert_of
 from agent_session_core.sql.tables import blobs, records, scopes, sessions
 
 _r = records.c
@@ -91,7 +91,7 @@ def shared_scopes(conn: Connection, tenant: str, scope: str, subject: str | None
 def begin_scope(conn: Connection, place: Place, revision: int) -> None:
     """Let a scope that has never been written begin at this revision."""
     row = {"tenant": place.tenant, "scope": place.scope, "subject": place.subject, "revision": revision}
-    conn.execute(sqlite.insert(scopes).values(row).on_conflict_do_nothing())
+    conn.execute(insert_of(conn)(scopes).values(row).on_conflict_do_nothing())
 
 
 def blob_named(conn: Connection, tenant: str, sha256: str) -> int | None:

@@ -16,5 +16,9 @@ depends_on = None
 
 def upgrade() -> None:
     """Make every table, and give the database its identity."""
+    if op.get_bind().dialect.name == "postgresql":
+        for table in metadata.tables.values():
+            for index in table.indexes:  # partial where SQLite's are; said here, where its dialect is loaded
+                index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
     metadata.create_all(op.get_bind(), checkfirst=False)  # a table that is there is another program's
     op.bulk_insert(database, [{"key": "identity", "value": str(uuid.uuid4())}])

@@ -1,0 +1,98 @@
+"""Who waits for whom where a database has many writers. SQLite has one at a time, and needs none of this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlalchemy import BigInteger, Connection, Dialect, bindparam, cast, func, select
+
+from agent_session_core.sql.engine import Database
+from agent_session_core.sql.statement import Statement
+from agent_session_core.sql.tables import sessions
+
+T = TypeVar("T")
+
+__all__ = ["alone", "hold", "holding"]
+
+_HOLD = Statement(
+    select(sessions.c.id)
+    .where(sessions.c.id == bindparam("session"))
+    .with_for_update(key_share=True)  # leases refer to the row, and may be added meanwhile
+)
+_ALONE = Statement(select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("what"), cast(0, BigInteger)))))
+
+
+def alone(conn: Connection, what: str) -> None:
+    """Until this transaction ends, no other one is at ``what`` too; waits for one that is."""
+    if conn.dialect.name != "sqlite":
+        _ALONE.all(conn, {"what": f"agent_session {what}"})
+
+
+def hold(conn: Connection, session: int) -> None:
+    """Until this transaction ends, no other one changes anything of the session (the row); waits for one that does."""
+    if conn.dialect.name != "sqlite":
+        _HOLD.all(conn, {"session": session})
+
+
+def holding(database: Database, session: int) -> Database:
+    """The database for a session's own writes: each of them has the session to itself.
+
+    So what a write reads of the session still stands when it writes, as in SQLite.
+    """
+    return database if database.dialect.name == "sqlite" else _Holding(database, session)
+
+
+@dataclass(frozen=True, slots=True)
+class _Holding:
+    """A database whose writes hold a session."""
+
+    database: Database
+    session: int
+
+    @property
+    def dialect(self) -> Dialect:
+        """As the database's."""
+        return self.database.dialect
+
+    @property
+    def url(self) -> str:
+        """As the database's."""
+        return self.database.url
+
+    def read(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
+        """As the database's."""
+        return self.database.read(work, snapshot=snapshot)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """As the database's, with the session held."""
+        return self.database.write(lambda conn: self._held(conn, work))
+
+    async def aread(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
+        """As the database's."""
+        return await self.database.aread(work, snapshot=snapshot)
+
+    async def awrite(self, work: Callable[[Connection], T]) -> T:
+        """As the database's, with the session held."""
+        return await self.database.awrite(lambda conn: self._held(conn, work))
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """As the database's."""
+        return await self.database.in_thread(work)
+
+    def purge(self) -> bool:
+        """As the database's."""
+        return self.database.purge()
+
+    def close(self) -> None:
+        """As the database's."""
+        self.database.close()
+
+    async def aclose(self) -> None:
+        """As the database's."""
+        await self.database.aclose()
+
+    def _held(self, conn: Connection, work: Callable[[Connection], T]) -> T:
+        hold(conn, self.session)
+        return work(conn)
