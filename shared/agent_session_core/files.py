@@ -94,7 +94,8 @@ class Files:
         try:
             while batch := _some(pieces):
                 putting.count(batch)
-                self._database.write(partial(self._store, putting=putting, batch=batch))
+                putting.blob = self._database.write(partial(self._store, putting=putting, batch=batch))
+                putting.stored += len(batch)
             return self._database.write(partial(self._finish, key=fenced(self._key), putting=putting))
         except BaseException:
             if putting.blob is not None:
@@ -108,7 +109,8 @@ class Files:
         try:
             while batch := await self._database.in_thread(partial(_some, pieces)):
                 putting.count(batch)
-                await self._database.awrite(partial(self._store, putting=putting, batch=batch))
+                putting.blob = await self._database.awrite(partial(self._store, putting=putting, batch=batch))
+                putting.stored += len(batch)
             return await self._database.awrite(partial(self._finish, key=fenced(self._key), putting=putting))
         except BaseException:
             if putting.blob is not None:
@@ -176,12 +178,12 @@ class Files:
         """As :meth:`delete`."""
         await self._database.awrite(partial(self._delete, key=fenced(self._key), name=_name(name)))
 
-    def _store(self, conn: Connection, putting: _Putting, batch: Sequence[bytes]) -> None:
+    def _store(self, conn: Connection, putting: _Putting, batch: Sequence[bytes]) -> int:
+        """The blob that the pieces were added to."""
         require_active(conn, self._key)  # nothing comes in behind an erasure
-        if putting.blob is None:
-            putting.blob = self._begin(conn)
-        blobs.add(conn, putting.blob, putting.stored, batch)
-        putting.stored += len(batch)
+        blob = self._begin(conn) if putting.blob is None else putting.blob
+        blobs.add(conn, blob, putting.stored, batch)
+        return blob
 
     def _finish(self, conn: Connection, key: Key, putting: _Putting) -> FileVersion:
         require_active(conn, key)

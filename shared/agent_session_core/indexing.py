@@ -246,6 +246,7 @@ class Indexer:
         return batch
 
     def _apply(self, tenant: str, batch: _Batch, conn: Connection) -> None:
+        sql.alone_in(conn, tenant)
         tasks.forget(conn, tenant, batch.gone)
         made = info(conn, tenant)
         if made is None:

@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from agent_session_core.search.entries import Source
 from agent_session_core.search.statements import END, SPOKEN, IndexRow, Info, key_of
+from agent_session_core.sql.locks import alone
 from agent_session_core.sql.statement import Insert, Statement
 from agent_session_core.sql.tables import (
     index_info,
@@ -190,6 +191,11 @@ def _upsert(table: Table) -> Statement:
 
 
 _WRITE_ENTRY, _WRITE_MARK, _WRITE_INFO = map(_upsert, (index_messages, index_sessions, index_info))
+
+
+def alone_in(conn: Connection, tenant: str) -> None:
+    """Until this transaction ends, nobody else writes the tenant's index: what is looked at still stands when written."""
+    alone(conn, f"index of {tenant}")
 
 
 def newest(conn: Connection) -> int:

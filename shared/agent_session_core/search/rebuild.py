@@ -8,13 +8,15 @@ mark back (:func:`agent_session_core.search.tasks.unsettle`), and its epoch show
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from agent_session_core.search import changes as sql
 from agent_session_core.search import tasks
 from agent_session_core.search.statements import Info, info
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import Connection
 
     from agent_session_core.indexing import Indexer
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from agent_session_core.sql.engine import Database
 
 __all__ = ["rebuild"]
+
+T = TypeVar("T")
 
 BATCH = 256
 """Messages made ready and written together."""
@@ -34,21 +38,29 @@ def rebuild(database: Database, indexer: Indexer, words: Words, tenant: str) -> 
     Raises:
         IndexUnavailable: when the embedder fails; what was made so far is kept for the next call.
     """
-    made = database.write(partial(_begin, tenant, indexer))
+
+    def write(work: Callable[[Connection], T]) -> T:
+        def alone(conn: Connection) -> T:
+            sql.alone_in(conn, tenant)
+            return work(conn)
+
+        return database.write(alone)
+
+    made = write(partial(_begin, tenant, indexer))
     if made is None:
         return indexer.drain(tenant)
     if made.dimensions is None:  # begun just now: the slot may hold what was given up
-        while database.write(lambda conn: _is(conn, tenant, made) and sql.empty_some(conn, tenant, made.slot)):
+        while write(lambda conn: _is(conn, tenant, made) and sql.empty_some(conn, tenant, made.slot)):
             pass
     count = 0
-    while not database.write(partial(_finish, tenant, made)):
+    while not write(partial(_finish, tenant, made)):
         batch = database.read(partial(_load, tenant, made), snapshot=True)
         for task in batch:
             tasks.make(task, words)
         indexer.make_vectors(tenant, batch)
-        database.write(partial(_write, tenant, indexer, made, batch))
+        write(partial(_write, tenant, indexer, made, batch))
         count += sum(task.size for task in batch)
-    while database.write(partial(_clear, tenant, 1 - made.slot)):
+    while write(partial(_clear, tenant, 1 - made.slot)):
         pass
     return count
 

@@ -182,6 +182,7 @@ def unsettle(conn: Connection, tenant: str, slot: int, task: Task) -> None:
 
 def forget(conn: Connection, tenant: str, sessions: Sequence[int]) -> None:
     """Take sessions that are gone out of the index, whatever is being built, and the outbox."""
+    sql.alone_in(conn, tenant)
     for session in sessions:
         for slot in (0, 1):
             sql.delete_entries(conn, [(key_of(session, 0, slot), key_of(session, END, slot))])

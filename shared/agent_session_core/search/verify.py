@@ -101,6 +101,7 @@ def _compare(
 
 def _start_over(tenant: str, session: int, conn: Connection) -> None:
     """Take a session out of the index and have all of it looked at again."""
+    sql.alone_in(conn, tenant)
     made = info(conn, tenant)
     standing = None if made is None else sql.standing(conn, tenant, session, made.slot)
     if made is not None and standing is not None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from agent_session_core.sql.locks import alone
 from agent_session_core.sql.records import Place
 from agent_session_core.sql.tables import blob_pieces, blobs, records
 
@@ -26,6 +27,7 @@ def add(conn: Connection, blob: int, first: int, pieces: Sequence[bytes]) -> Non
 
 def finish(conn: Connection, tenant: str, blob: int, sha256: str, size: int) -> int:
     """Give the blob its name; where the tenant has the same bytes already, that blob stands for it."""
+    alone(conn, f"files of {tenant}")  # a blob that is found here is not discarded before it is spoken of
     there = conn.execute(select(blobs.c.id).where(blobs.c.tenant == tenant, blobs.c.sha256 == sha256)).scalar()
     if there is not None:
         discard(conn, [blob])

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, update
 
 from agent_session_core.sql import blobs
+from agent_session_core.sql.locks import alone
 from agent_session_core.sql.sessions import Scope, SessionRow
 from agent_session_core.sql.tables import (
     erasures,
@@ -129,6 +130,8 @@ def _erase_records(conn: Connection, tenant: str, clause: ColumnElement[bool], s
             counts[_KINDS[kind]] = int(count)
     held = conn.execute(select(records.c.blob).where(here, records.c.blob.is_not(None)).distinct()).scalars().all()
     conn.execute(delete(records).where(here))
+    if held:
+        alone(conn, f"files of {tenant}")
     for some in _slices(held):
         kept = set(conn.execute(select(records.c.blob).where(records.c.blob.in_(some)).distinct()).scalars())
         blobs.discard(conn, [blob for blob in some if blob not in kept])
