@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, create_engine
+from sqlalchemy import URL, Engine, create_engine
+
+from agent_session_core import SessionStore
+from agent_session_core.sql.tables import metadata
 
 SERVICES = {
     "postgres_url": "POSTGRES_URL",
@@ -51,6 +55,35 @@ def postgres_database(postgres_url: str) -> Iterator[URL]:
     with server.connect() as conn:
         conn.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
     server.dispose()
+
+
+@pytest.fixture(scope="session")
+def _scratch(postgres_database: URL) -> Iterator[Engine]:
+    """A second database on the server, with the tables in it."""
+    server = create_engine(postgres_database, isolation_level="AUTOCOMMIT")
+    name = f"{postgres_database.database}_scratch"
+    with server.connect() as conn:
+        conn.exec_driver_sql(f"CREATE DATABASE {name}")
+    scratch = create_engine(postgres_database.set(database=name))
+    SessionStore.open(scratch, index="off").close()
+    yield scratch
+    scratch.dispose()
+    with server.connect() as conn:
+        conn.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    server.dispose()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.services)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database of the test's own: a file, and then a server's."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'sessions.db'}"
+    scratch: Engine = request.getfixturevalue("_scratch")
+    with scratch.begin() as conn:
+        for table in reversed(metadata.sorted_tables):
+            if table.name != "database":
+                conn.execute(table.delete())
+    return scratch.url.render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="session")

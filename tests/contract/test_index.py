@@ -5,14 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import cast
 
 import pytest
 
 from agent_session_core import InvalidInput, Message, Session, SessionStore
 from agent_session_core.models import SearchResults
-from tests.contract.drivers import DRIVERS, Driven, Driver
+from tests.contract.conftest import ways
+from tests.contract.drivers import Driven, Driver
 
 Open = Callable[..., SessionStore]
 
@@ -24,16 +24,24 @@ def texts(results: SearchResults) -> list[str]:
     return [hit.message.text for hit in results]
 
 
-DRIVERS_HERE = ("sync", "sync-memory", "sync-in-a-loop", "async-two-loops", "native-fresh-loops", "engine-async")
+DRIVERS_HERE = (
+    "sync",
+    "sync-memory",
+    "sync-in-a-loop",
+    "async-two-loops",
+    "native-fresh-loops",
+    "engine-async",
+    "postgres",
+)
 """Searching runs in threads however a store is driven: some of the ways are enough."""
 
 
-@pytest.fixture(params=[driver for driver in DRIVERS if driver.name in DRIVERS_HERE], ids=lambda driver: driver.name)
-def open_store(request: pytest.FixtureRequest, database_file: Path) -> Iterator[Open]:
+@pytest.fixture(params=ways(*DRIVERS_HERE))
+def open_store(request: pytest.FixtureRequest) -> Iterator[Open]:
     """What opens a store with its index, for a tenant of its own."""
     driver: Driver = request.param
     stores = []
-    with driver.way() as way, driver.target(database_file, way) as target:
+    with driver.way() as way, driver.target(request.getfixturevalue(driver.place), way) as target:
 
         def opened() -> SessionStore:
             store = SessionStore.open(target, tenant=str(uuid.uuid4()))

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
 
@@ -16,15 +15,16 @@ from agent_session_core import Message, SessionNotFound, SessionStore, indexing
 from agent_session_core.search import cache, refresh
 from agent_session_core.search.embedded import EmbeddedIndex
 from agent_session_core.search.request import SearchRequest
+from agent_session_core.search.statements import key_of
 
 WORDS = ["apple", "pear", "plum", "river", "hotel", "train", "night", "ticket", "rain", "budget", "dog", "cat"]
 START = datetime(2024, 1, 1, tzinfo=timezone.utc)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SessionStore]:
-    """An empty store in a file."""
-    with SessionStore.open(f"sqlite:///{tmp_path / 'sessions.db'}") as opened:
+def store(url: str) -> Iterator[SessionStore]:
+    """An empty store."""
+    with SessionStore.open(url) as opened:
         yield opened
 
 
@@ -97,10 +97,11 @@ def test_damage_is_seen_and_mended(store: SessionStore) -> None:
     def damage(statement: str) -> None:
         store._database.write(lambda conn: conn.exec_driver_sql(statement))
 
-    damage("DELETE FROM index_messages WHERE id = 1 << 32 | 3")
-    damage("UPDATE index_messages SET stems = zeroblob(length(stems)) WHERE id = 2 << 32 | 5")
-    damage("UPDATE messages SET state = 2 WHERE session = 2 AND seq = 10")
-    damage("INSERT INTO index_sessions VALUES (77, 0, 5, 1)")
+    a, b = (store.session(name)._plain_key.session for name in "ab")
+    damage(f"DELETE FROM index_messages WHERE id = {key_of(a, 3)}")  # noqa: S608  # numbers
+    damage(f"UPDATE index_messages SET stems = weights WHERE id = {key_of(b, 5)}")  # noqa: S608  # numbers
+    damage(f"UPDATE messages SET state = 2 WHERE session = {b} AND seq = 10")  # noqa: S608  # a number
+    damage(f"INSERT INTO index_sessions VALUES ({b + 77}, 0, 5, 1)")  # noqa: S608  # a number
     report = index.verify("default")
     assert (report.missing, report.stale, report.orphaned, report.pending) == (1, 1, 2, 0)
     assert set(report.sample) == {("a", 3, "missing"), ("b", 5, "stale"), ("b", 10, "orphaned")}

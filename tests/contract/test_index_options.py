@@ -20,9 +20,9 @@ def texts(results: SearchResults) -> list[str]:
 
 
 @pytest.fixture
-def store() -> Iterator[SessionStore]:
+def store(url: str) -> Iterator[SessionStore]:
     """An empty store."""
-    with SessionStore.open("sqlite://") as opened:
+    with SessionStore.open(url) as opened:
         yield opened
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import TypeAlias
 
 import pytest
@@ -42,22 +41,16 @@ Trip: TypeAlias = Callable[[Sequence[BaseMessage]], list[BaseMessage]]
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    """The address of a database in a file of its own."""
-    return f"sqlite:///{tmp_path / 'sessions.db'}"
-
-
-@pytest.fixture
 def store(url: str) -> Iterator[SessionStore]:
-    """A store in a file; it needs no index."""
+    """A store; it needs no index."""
     with SessionStore.open(url, index="off") as store:
         yield store
 
 
 @pytest.fixture
-def indexed() -> Iterator[SessionStore]:
-    """A store in memory with its index, and the sessions of two users in it."""
-    with SessionStore.open("sqlite://") as store:
+def indexed(url: str) -> Iterator[SessionStore]:
+    """A store with its index, and the sessions of two users in it."""
+    with SessionStore.open(url) as store:
         for session_id, (user_id, title, said) in SAID.items():
             session = store.session(session_id, user_id=user_id, title=title)
             session.append([Message(role=role, text=text, created_at=DAY) for role, text in said])

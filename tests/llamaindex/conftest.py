@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -11,13 +10,7 @@ from agent_session_core import SessionStore
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    """The address of a database file of the test's own."""
-    return f"sqlite:///{tmp_path / 'sessions.db'}"
-
-
-@pytest.fixture
 def store(url: str) -> Iterator[SessionStore]:
-    """A store on that file."""
+    """A store on a database of the test's own."""
     with SessionStore.open(url, index="off") as opened:
         yield opened

@@ -194,7 +194,7 @@ _WRITE_ENTRY, _WRITE_MARK, _WRITE_INFO = map(_upsert, (index_messages, index_ses
 
 
 def alone_in(conn: Connection, tenant: str) -> None:
-    """Until this transaction ends, nobody else writes the tenant's index: what is looked at still stands when written."""
+    """Until this transaction ends, nobody else writes the tenant's index: what was looked at still stands then."""
     alone(conn, f"index of {tenant}")
 
 
