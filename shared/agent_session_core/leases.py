@@ -24,7 +24,7 @@ from agent_session_core.keys import Key, require_active
 from agent_session_core.sql import leases as sql
 from agent_session_core.sql.engine import Database
 
-__all__ = ["Keeper", "Turn", "fenced", "from_now"]
+__all__ = ["Keeper", "NoKeeper", "Turn", "fenced", "from_now"]
 
 LEASE = 30.0
 """Seconds until a lease ends whose process is gone, unless the store is told another time."""
@@ -104,6 +104,25 @@ class Keeper:
                 self._database.write(partial(sql.prolong, holds=holds, until=from_now(self.lease)))
             except SessionError:
                 continue  # the database may be back before the leases end; if not, others may take them
+
+
+class NoKeeper(Keeper):
+    """For a store inside a caller's transaction: what others must see at once cannot wait for that to be committed."""
+
+    @property
+    def lease(self) -> float:
+        """Refused.
+
+        Raises:
+            InvalidInput: always.
+        """
+        raise InvalidInput(
+            "connection: turns and running tool calls cannot be held inside a transaction; use the store itself"
+        )
+
+    @lease.setter
+    def lease(self, _: float) -> None:
+        """Nothing is held."""
 
 
 class Turn:

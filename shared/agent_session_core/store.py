@@ -19,7 +19,7 @@ from agent_session_core.cursors import from_cursor, to_cursor
 from agent_session_core.erasure import erase_tenant, erase_user
 from agent_session_core.errors import IndexUnavailable, InvalidInput, SessionNotFound
 from agent_session_core.exchange import Entry, Problem, dump, parse
-from agent_session_core.leases import LEASE, Keeper
+from agent_session_core.leases import LEASE, Keeper, NoKeeper
 from agent_session_core.lifecycle import Retention, Sweeper, SweepReport, duration, sweep
 from agent_session_core.models import STATUSES, ErasureReceipt, IndexReport, Page, Role, SearchResults, Status
 from agent_session_core.ports import Embedder
@@ -31,7 +31,7 @@ from agent_session_core.sql.open import open_database
 from agent_session_core.transfer import LoadReport, export, load
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from agent_session_core.filters import Filter
     from agent_session_core.nodes import NodeCollection
@@ -92,8 +92,9 @@ class SessionStore:
         """Open a database, making or updating its tables where needed; safe from several processes at once.
 
         Args:
-            url: ``sqlite:///path``, ``sqlite://`` (in memory), ``sqlite+aiosqlite:///path`` to run the async form
-                natively, or an engine of the caller's, which the store never closes.
+            url: ``sqlite:///path``, ``sqlite://`` (in memory) or ``postgresql+psycopg://user:password@host/database``;
+                ``sqlite+aiosqlite``, ``postgresql+asyncpg`` and ``postgresql+psycopg_async`` run the async form
+                natively. Or an engine of the caller's, which the store never closes.
             index: None for the index inside the database, ``"off"`` for none.
             embedder: what gives texts their vectors; without one, a small static embedding that needs no network.
             tenant: whose sessions these are; stores of different tenants share a database and nothing else.
@@ -162,6 +163,31 @@ class SessionStore:
             analyzer=self._analyzer,
             retention=self._retention,
             keeper=self._keeper,
+            owner=False,
+        )
+
+    def bind(self, connection: Connection | AsyncConnection) -> SessionStore:
+        """The same store inside a transaction of the caller's: what it writes is stored when the caller commits.
+
+        Whether with the caller's own rows or not at all, then. Each write stands under a savepoint; nothing is
+        committed, rolled back or closed here. Turns, running tool calls and searches are the store's own.
+
+        Args:
+            connection: a SQLAlchemy Connection to the store's database, or an AsyncConnection for the async forms.
+
+        Raises:
+            InvalidInput: when it is none, or not of this database.
+        """
+        from agent_session_core.sql.bound import BoundDatabase  # for those who need it
+
+        bound = BoundDatabase(connection, self._database)
+        return SessionStore(
+            bound,
+            None,
+            self._scope,
+            analyzer=self._analyzer,
+            retention=self._retention,
+            keeper=NoKeeper(bound),
             owner=False,
         )
 
@@ -667,7 +693,9 @@ class SessionStore:
 
     def _required_index(self) -> EmbeddedIndex:
         if self._index is None:
-            raise IndexUnavailable("index: the store was opened with index='off'; open it without to search")
+            raise IndexUnavailable(
+                "index: this store has none (index='off', or bound to a connection); search by one that has"
+            )
         return self._index
 
     def _confirmed(self, receipt: ErasureReceipt) -> ErasureReceipt:

@@ -1,0 +1,110 @@
+"""A store inside a transaction of the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from agent_session_core import InvalidInput, Message, SessionNotFound, SessionStore
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    """The application's own engine, with a table of its own in the database of the sessions."""
+    engine = create_engine(url)
+    with engine.begin() as conn:
+        conn.execute(text("DROP TABLE IF EXISTS orders"))
+        conn.execute(text("CREATE TABLE orders (name VARCHAR(20))"))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def store(engine: Engine) -> Iterator[SessionStore]:
+    """The store on that engine."""
+    with SessionStore.open(engine, index="off") as store:
+        yield store
+
+
+def _orders(engine: Engine) -> int:
+    with engine.connect() as conn:
+        return int(conn.execute(text("SELECT count(*) FROM orders")).scalar_one())
+
+
+def test_both_are_stored_or_neither(engine: Engine, store: SessionStore) -> None:
+    """What the application writes and what the session gets stand in one commit, and go with one rollback."""
+    for commits in (True, False):
+        with engine.connect() as conn:
+            conn.execute(text("INSERT INTO orders VALUES ('tea')"))
+            session = store.bind(conn).session("trip")
+            session.append(Message.user("Tea, please."), Message.assistant("Ordered."))
+            session.state["tea"] = 1
+            assert [message.text for message in session.messages()][-2:] == ["Tea, please.", "Ordered."]
+            (conn.commit if commits else conn.rollback)()
+        assert [message.seq for message in store.session("trip").messages()] == [1, 2]
+        assert (_orders(engine), store.session("trip").state.revision) == (1, 1)
+
+
+def test_a_write_that_fails_leaves_the_transaction_whole(engine: Engine, store: SessionStore) -> None:
+    """An error of ours takes nothing back but its own write: the caller decides about the rest."""
+    with engine.connect() as conn:
+        bound = store.bind(conn)
+        session = bound.session("trip")
+        session.append(Message.user("Tea", id="1"))
+        conn.execute(text("INSERT INTO orders VALUES ('tea')"))
+        with pytest.raises(InvalidInput):
+            session.state["x"] = object()
+        with pytest.raises(SessionNotFound):
+            bound.session("other", create=False)
+        conn.commit()
+    assert _orders(engine) == 1
+    assert [message.text for message in store.session("trip").messages()] == ["Tea"]
+
+
+def test_others_see_nothing_before_the_commit(url: str, engine: Engine, store: SessionStore) -> None:
+    """Until then the session is as it was for everybody else."""
+    with engine.connect() as conn:
+        store.bind(conn).session("trip").append(Message.user("Tea"))
+        with pytest.raises(SessionNotFound):
+            store.session("trip", create=False)
+        conn.commit()
+    assert store.session("trip", create=False).count() == 1
+
+
+async def test_an_async_connection(url: str, store: SessionStore) -> None:
+    """The async forms join the transaction of an AsyncConnection."""
+    address = make_url(url)
+    name = "sqlite+aiosqlite" if address.get_backend_name() == "sqlite" else "postgresql+asyncpg"
+    engine = create_async_engine(address.set(drivername=name))
+    for commits in (True, False):
+        async with engine.connect() as conn:
+            session = await store.bind(conn).asession("trip")
+            await session.aappend(Message.user("Tea"))
+            with pytest.raises(InvalidInput, match="use the methods with the prefix a"):
+                session.messages()
+            await (conn.commit if commits else conn.rollback)()
+        assert store.session("trip").count() == 1
+    await engine.dispose()
+
+
+def test_what_cannot_be_bound(engine: Engine, store: SessionStore) -> None:
+    """Anything but an open connection to the same database is refused, and so is what outlives a transaction."""
+    with pytest.raises(InvalidInput, match="expected a SQLAlchemy Connection"):
+        store.bind(engine)  # type: ignore[arg-type]  # a mistake
+    with engine.connect() as conn:
+        pass
+    with pytest.raises(InvalidInput, match="it is closed"):
+        store.bind(conn)
+    other = create_engine("sqlite://")
+    with other.connect() as conn, pytest.raises(InvalidInput, match=r"no sessions|is of sqlite"):
+        store.bind(conn).session("trip")
+    other.dispose()
+    with engine.connect() as conn:
+        session = store.bind(conn).session("trip")
+        with pytest.raises(InvalidInput, match="cannot be held inside a transaction"), session.turn():
+            pass
+        with pytest.raises(InvalidInput, match="cannot be held inside a transaction"), session.tool_call("f"):
+            pass
