@@ -160,6 +160,26 @@ def test_bytes_are_told_and_stored_once(full: SessionStore, empty: SessionStore)
     assert _blob_counts(empty) == _blob_counts(full)
 
 
+def test_versions_with_the_same_bytes_keep_them(opened: Opened) -> None:
+    """Two files of a session with the same bytes, and a file that came back from a rewind, can be read after a load."""
+    first, second = opened.store(), opened.store()
+    trip = first.session("trip")
+    trip.append(Message.user("one"), Message.user("two"))
+    trip.files.put("a.txt", b"the same bytes")
+    trip.files.put("b.txt", b"the same bytes")
+    trip.rewind(to=1)
+    trip.undo_rewind()
+    first.session("later").files.put("c.txt", b"the same bytes")
+    lines = _lines(first)
+    assert second.load(lines).problem_count == 0
+    loaded = second.session("trip").files
+    assert {name: loaded.get(name).data for name in ("a.txt", "b.txt")} == dict.fromkeys(
+        ("a.txt", "b.txt"), b"the same bytes"
+    )
+    assert second.session("later").files.get("c.txt").data == b"the same bytes"
+    assert _lines(second) == lines
+
+
 def test_passages_are_found_after_a_load(full: SessionStore) -> None:
     """What a text file says is searched where it was loaded, by its newest version alone."""
     full.session("notes").files.put("fado.txt", b"The fado evening is on Thursday.")

@@ -26,11 +26,15 @@ def add(conn: Connection, blob: int, first: int, pieces: Sequence[bytes]) -> Non
 
 
 def finish(conn: Connection, tenant: str, blob: int, sha256: str, size: int) -> int:
-    """Give the blob its name; where the tenant has the same bytes already, that blob stands for it."""
+    """Give the blob its name; where the tenant has the same bytes already, that blob stands for it.
+
+    It may have the name already: two versions of files that come in one step can have the same bytes.
+    """
     alone(conn, f"files of {tenant}")  # a blob that is found here is not discarded before it is spoken of
     there = conn.execute(select(blobs.c.id).where(blobs.c.tenant == tenant, blobs.c.sha256 == sha256)).scalar()
     if there is not None:
-        discard(conn, [blob])
+        if there != blob:
+            discard(conn, [blob])
         return int(there)
     conn.execute(update(blobs).where(blobs.c.id == blob).values(sha256=sha256, size=size, session=None))
     return blob
