@@ -29,7 +29,7 @@ def erase_sessions(
     if forks:
         waiting = list(rows)
         while waiting:
-            children = sql.forks_of(conn, tenant, [row.session_id for row in waiting])
+            children = sql.forks_of(conn, tenant, waiting)
             waiting = [child for child in children if child.id not in chosen]
             chosen.update((child.id, child) for child in waiting)
     counts = sql.erase(conn, tenant, list(chosen.values()))

@@ -65,6 +65,24 @@ def test_forks_go_as_asked(store: SessionStore) -> None:
     assert len(store.sessions()) == 0
 
 
+def test_a_fork_is_its_parents_owners(store: SessionStore) -> None:
+    """Whoever loads a session that names somebody else's as its parent neither loses it with that one nor learns of it.
+
+    Sessions of an application without users are one owner's.
+    """
+    ana, bob = store.for_user("ana"), store.for_user("bob")
+    ana.session("trip").append(Message.user("ana's"))
+    lines = ['{"type":"header","format":"agent-session-core","version":2}']
+    lines += ['{"type":"session","id":"bobs","parent_id":"trip","forked_from":1}']
+    bob.load(lines)
+    bobs = bob.session("bobs", create=False)
+    bobs.append(Message.user("bob's"))
+    assert ana.session("trip").delete(forks=True).session_ids == ("trip",)
+    assert ([message.text for message in bobs.messages()], bobs.parent_id) == (["bob's"], "trip")
+    store.session("all's").fork("mine too")
+    assert set(store.session("all's").delete(forks=True).session_ids) == {"all's", "mine too"}
+
+
 def test_a_users_erasure_takes_all_and_only_theirs(store: SessionStore, opened: Opened) -> None:
     """Every session of the user and the user's variables; nothing of another user, the application or a tenant."""
     twin = opened.store().session("a", user_id="ana")

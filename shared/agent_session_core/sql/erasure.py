@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -36,13 +37,22 @@ def sessions_of(conn: Connection, tenant: str, user_id: str | None) -> list[Sess
     return [SessionRow(*row) for row in conn.execute(statement)]
 
 
-def forks_of(conn: Connection, tenant: str, names: Sequence[str]) -> list[SessionRow]:
+def forks_of(conn: Connection, tenant: str, rows: Sequence[SessionRow]) -> list[SessionRow]:
     """The sessions that were forked from these."""
     found: list[SessionRow] = []
-    for some in _slices(names):
-        statement = select(*_COLUMNS).where(sessions.c.tenant == tenant, sessions.c.parent_id.in_(some))
-        found += [SessionRow(*row) for row in conn.execute(statement)]
+    for some in _slices(rows):
+        for clause in _forked_from(tenant, some):
+            found += [SessionRow(*row) for row in conn.execute(select(*_COLUMNS).where(clause))]
     return found
+
+
+def _forked_from(tenant: str, rows: Sequence[SessionRow]) -> Iterator[ColumnElement[bool]]:
+    """The conditions on forks of these sessions, an owner at a time: a parent is named, and names are the owner's."""
+    names = defaultdict[str | None, list[str]](list)
+    for row in rows:
+        names[row.user_id].append(row.session_id)
+    for owner, some in names.items():
+        yield (sessions.c.tenant == tenant) & (sessions.c.user_id == owner) & sessions.c.parent_id.in_(some)
 
 
 def erase(conn: Connection, tenant: str, rows: Sequence[SessionRow]) -> dict[str, int]:
@@ -60,11 +70,8 @@ def erase(conn: Connection, tenant: str, rows: Sequence[SessionRow]) -> dict[str
         _deleted(conn, scopes, of_these)
         _deleted(conn, leases, leases.c.session.in_(numbers))
         blobs.discard(conn, blobs.unfinished_of(conn, numbers))
-        conn.execute(
-            update(sessions)
-            .where(sessions.c.tenant == tenant, sessions.c.parent_id.in_([row.session_id for row in some]))
-            .values(parent_id=None)
-        )
+        for clause in _forked_from(tenant, some):
+            conn.execute(update(sessions).where(clause).values(parent_id=None))
         _deleted(conn, sessions, (sessions.c.tenant == tenant) & sessions.c.id.in_(numbers))
         told = [{"tenant": tenant, "session": row.id, "first_seq": 1, "last_seq": max(row.last_seq, 1)} for row in some]
         conn.execute(insert(outbox), told)
