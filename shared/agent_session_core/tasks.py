@@ -324,8 +324,9 @@ class Tasks:
         tasks = self._all(conn)
         self._found(tasks, task_id)
         gone, found = {task_id}, True
+        parents = _parents(tasks)
         while found:
-            below = {name for name, task in tasks.items() if task["parent_id"] in gone} - gone
+            below = {name for name, parent in parents.items() if parent in gone} - gone
             gone |= below
             found = bool(below)
         self._write(conn, key, dict.fromkeys(gone))
@@ -341,12 +342,32 @@ class Tasks:
         )
 
 
+def _parents(tasks: Mapping[str, dict[str, Any]]) -> dict[str, str | None]:
+    """Which task each stands below in the tree; None at the top.
+
+    What was loaded may name as its parent a task that is not there, or itself by way of others, or be nested without
+    end: it stands at the top too.
+    """
+    parents: dict[str, str | None] = {}
+    depths: dict[str, int] = {}
+    for key in tasks:
+        line: dict[str, None] = {}  # from here up to what is known already, or to where it comes round again
+        while key in tasks and key not in depths and key not in line:
+            line[key] = None
+            key = tasks[key]["parent_id"]
+        for name in reversed(line):
+            parent = tasks[name]["parent_id"]
+            below = parent in depths and depths[parent] + 1 < MAX_DEPTH
+            parents[name], depths[name] = (parent, depths[parent] + 1) if below else (None, 0)
+    return parents
+
+
 def _listed(tasks: Mapping[str, dict[str, Any]], *, open: bool) -> list[TaskRecord]:
     """The tree in its reading order: tasks in the order they were added, each followed by its own."""
     children: dict[str | None, list[str]] = {}
+    parents = _parents(tasks)
     for key in sorted(tasks, key=lambda key: (tasks[key]["created_at"], key)):
-        parent = tasks[key]["parent_id"]
-        children.setdefault(parent if parent in tasks else None, []).append(key)
+        children.setdefault(parents[key], []).append(key)
     progress: dict[str, float] = {}
 
     def measure(key: str) -> float:

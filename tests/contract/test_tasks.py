@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -163,3 +164,25 @@ def test_the_tree_has_a_limit(main_session: Session) -> None:
     with pytest.raises(InvalidInput, match="parent: the tree would be deeper than 32 levels; add it higher up"):
         main_session.tasks.add("33", parent=parent)
     assert len(main_session.tasks.records()) == 32
+
+
+def test_trees_that_are_none_are_shown(session: Session, store: SessionStore) -> None:
+    """Tasks that were loaded in a loop, or nested without end, all stand in the tree, which is as deep as it may be."""
+    at = "2026-05-04T09:30:00+00:00"
+    parents = {f"{n:04}": f"{n - 1:04}" for n in range(1, 2_001)} | {"a": "b", "b": "a", "below": "a", "self": "self"}
+    lines = [
+        {
+            "type": "record", "session": "trip", "kind": "task", "key": key, "revision": 1, "seq": 0, "written_at": at,
+            "value": {"parent_id": parent, "title": key, "status": "pending", "created_at": at, "updated_at": at},
+        }
+        for key, parent in parents.items()
+    ]  # fmt: skip
+    assert store.load([json.dumps(line) for line in lines]).problem_count == 0
+    records = session.tasks.records(open=True)
+    assert {record.id for record in records} == parents.keys()
+    assert max(record.depth for record in records) == 31
+    depths = {record.id: record.depth for record in records}
+    assert (depths["a"], depths["b"], depths["below"], depths["self"]) == (1, 0, 2, 0)
+    session.tasks.change("self", progress=0.5)
+    session.tasks.remove("a")
+    assert parents.keys() - {record.id for record in session.tasks.records()} == {"a", "below"}
