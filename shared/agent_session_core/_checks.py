@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timezone
 from typing import Any
 
 from agent_session_core._json import encode
@@ -20,6 +20,8 @@ MAX_LIMIT = 1_000_000
 MAX_METADATA = 64 * 1024
 """Characters of JSON in the metadata of a session or message."""
 
+_FIRST_MOMENT = datetime.min.replace(tzinfo=timezone.utc)
+_LAST_MOMENT = datetime.max.replace(tzinfo=timezone.utc)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -100,7 +102,7 @@ def whole(value: object, argument: str, *, least: int = 1, most: int = MAX_LIMIT
 
 
 def moment(value: object, argument: str) -> datetime:
-    """An aware datetime."""
+    """An aware datetime, of the years 1 to 9999 of UTC."""
     if not isinstance(value, datetime):
         raise InvalidInput(
             f"{argument}: expected a datetime, got {type(value).__name__} {shown(value)}; use an aware datetime"
@@ -109,6 +111,8 @@ def moment(value: object, argument: str) -> datetime:
         raise InvalidInput(
             f"{argument}: {shown(value)} has no time zone; give it one, by .replace(tzinfo=timezone.utc) for UTC"
         )
+    if not _FIRST_MOMENT <= value <= _LAST_MOMENT:
+        raise InvalidInput(f"{argument}: {value} is outside the years 1 to 9999 of UTC; use another time")
     return value
 
 

@@ -17,13 +17,20 @@ from agent_session_core.errors import CorruptRecord, InvalidInput
 
 MAX_DEPTH = 100
 """How deep lists and mappings may be nested in anything that is stored."""
+WRAPPED = MAX_DEPTH + 8
+"""How deep, with what this package puts around it: a record in the database, a line of a file."""
 
 _LARGE_INTEGER = re.compile(r"[0-9][0-9]{18}")  # in two: four times as fast as one. A match in a string does no harm
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), check_circular=False).encode
 
 
-def encode(value: Any, argument: str) -> str:
+def encode(value: Any, argument: str, *, levels: int = MAX_DEPTH) -> str:
     """The text of ``value``.
+
+    Args:
+        value: what is stored.
+        argument: what an error calls it.
+        levels: how deep it may be nested; :data:`WRAPPED` where what is in it was measured already.
 
     Raises:
         InvalidInput: naming ``argument`` where the value is not JSON or is nested too deeply.
@@ -34,8 +41,8 @@ def encode(value: Any, argument: str) -> str:
         raise InvalidInput(f"{argument}: nested deeper than {MAX_DEPTH} levels; flatten it") from None
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"{argument}: not JSON ({error}); use strings, numbers, lists and mappings") from None
-    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
-        raise InvalidInput(f"{argument}: nested deeper than {MAX_DEPTH} levels; flatten it")
+    if text.count("[") + text.count("{") > levels and _depth(value) > levels:
+        raise InvalidInput(f"{argument}: nested deeper than {levels} levels; flatten it")
     return " " + text if _LARGE_INTEGER.search(text) else text
 
 

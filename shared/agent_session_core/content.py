@@ -52,8 +52,6 @@ _IN_RESULTS = (TextPart, ImagePart, AudioPart, FilePart, DataPart)  # what a too
 _UNFIT = re.compile("[\x00\ud800-\udfff]")  # what a text column cannot hold
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
-_FIRST_MOMENT = (datetime.min.replace(tzinfo=timezone.utc) - _EPOCH) // _MICROSECOND
-_LAST_MOMENT = (datetime.max.replace(tzinfo=timezone.utc) - _EPOCH) // _MICROSECOND
 
 
 class StoredMessage(NamedTuple):
@@ -132,10 +130,6 @@ def to_row(message: Message, *, at: int, id: str | None = None) -> StoredMessage
     if message.created_at is not None:
         offset = int(_checks.moment(message.created_at, "created_at").utcoffset().total_seconds())  # type: ignore[union-attr]  # moment() has seen to it
         at = to_microseconds(message.created_at)
-        if not _FIRST_MOMENT <= at <= _LAST_MOMENT:
-            raise InvalidInput(
-                f"created_at: {message.created_at} is outside the years 1 to 9999 of UTC; use another time"
-            )
     origin = message.origin
     row = StoredMessage(
         id or message.id or new_id(),

@@ -201,7 +201,7 @@ class ScopedState(MutableMapping[str, Any]):
         if sum(len(value or "") for value in written.values()) > MAX_WRITE:
             raise InvalidInput(f"values: over {MAX_WRITE:,} characters of JSON in one update; write them in several")
         if expected is not None:
-            _checks.whole(expected, "expected_revision", least=0, most=2**62)
+            _checks.whole(expected, "expected_revision", least=0, most=2**63 - 1)
         return partial(self._write, key=fenced(self._key), written=written, expected=expected)
 
     def _write(self, conn: Connection, key: Key, written: Mapping[str, str | None], expected: int | None = None) -> int:

@@ -484,7 +484,7 @@ class SessionStore:
             for line in batch:
                 yield line
 
-    def load(self, lines: Iterable[str] | Iterable[Entry | Problem]) -> LoadReport:
+    def load(self, lines: Iterable[str | bytes] | Iterable[Entry | Problem]) -> LoadReport:
         """Store the sessions of an export, into this store's tenant and user, whatever the lines say.
 
         Args:
@@ -500,7 +500,7 @@ class SessionStore:
         """
         return load(self._database, self._scope, _entries(lines))
 
-    async def aload(self, lines: Iterable[str] | Iterable[Entry | Problem]) -> LoadReport:
+    async def aload(self, lines: Iterable[str | bytes] | Iterable[Entry | Problem]) -> LoadReport:
         """As :meth:`load`, in a thread."""
         return await self._database.in_thread(partial(self.load, lines))
 
@@ -741,13 +741,13 @@ def _entries(lines: Iterable[Any]) -> Iterator[Entry | Problem]:
     if isinstance(lines, str | bytes | PathLike) or not isinstance(lines, Iterable):
         raise InvalidInput(f"lines: expected lines, got {type(lines).__name__} {_checks.shown(lines)}; {remedy}")
     given = iter(lines)
-    first = next(given, None)
-    if first is None:
-        return iter(())
+    first = next(given, "")
+    if isinstance(first, bytes):
+        first = first.decode(errors="surrogateescape")
     if isinstance(first, str) and first.lstrip("\ufeff \t\r\n").startswith("["):
         raise InvalidInput(f"lines: these begin with a JSON array, as a ChatGPT data export does; {remedy}")
     together = chain([first], given)
-    return parse(together) if isinstance(first, str) else together
+    return together if isinstance(first, Entry | Problem) else parse(together)
 
 
 def _made(conn: Connection, scope: sql.Scope, name: str, values: Mapping[str, Any]) -> sql.SessionRow | None:

@@ -295,6 +295,7 @@ def test_what_a_life_cannot_be_is_refused(main_opened: Opened) -> None:
     session = store.session("trip")
     spans: list[Any] = [5, "1h", True, timedelta(0), timedelta(days=-1), timedelta(days=40_000), float("nan")]
     times: list[Any] = ["2026-01-01", 5, datetime(2026, 1, 1), True]  # noqa: DTZ001  # naive: that is the point
+    times += [datetime.max.replace(tzinfo=timezone(-12 * HOUR)), datetime.min.replace(tzinfo=timezone(12 * HOUR))]
     retentions: list[Any] = [5, HOUR, {}]
     calls: list[tuple[str, Any]] = [
         *(("idle_timeout", lambda bad=bad: store.session("new", idle_timeout=bad)) for bad in spans),

@@ -19,6 +19,7 @@ from agent_session_core import (
     ToolCallPart,
     Usage,
 )
+from agent_session_core.exchange import parse as read
 from tests.contract.drivers import Driven, Opened
 
 EARLY = datetime(2026, 5, 4, tzinfo=timezone(timedelta(hours=5)))
@@ -79,6 +80,49 @@ def test_a_load_that_broke_off_is_resumed(main_opened: Opened) -> None:
     assert _export(second) == lines
 
 
+def test_whatever_can_be_stored_can_be_exported(main_opened: Opened) -> None:
+    """Values that are nested as deeply as they may be go over as any other."""
+    first, second = main_opened.store(), main_opened.store()
+
+    def deep(levels: int) -> Any:
+        value: Any = 1
+        for _ in range(levels):
+            value = [value]
+        return value
+
+    trip = first.session("trip", metadata={"k": deep(99)})
+    trip.state["k"] = deep(100)
+    trip.append(
+        Message.user("x", metadata={"k": deep(99)}, origin=Origin("f", "1", deep(100))),
+        Message(role="user", parts=(DataPart("d", deep(97)),)),
+        Message.assistant(parts=(ToolCallPart("c", "f", {"q": deep(96)}),)),
+    )
+    with trip.tool_call("f", {"q": deep(98)}) as call:
+        call.succeed(deep(99))
+    lines = _export(first)
+    assert second.load(lines).problem_count == 0
+    assert _export(second) == lines
+    second.load(lines)
+    assert _export(second) == lines
+
+
+def test_lines_may_be_bytes(main_opened: Opened) -> None:
+    """A file that is open for bytes is read as one that is open for text; what is neither is a problem of its own."""
+    first, second = main_opened.store(), main_opened.store()
+    first.session("trip", title="Lissabon für zwei")
+    lines = _export(first)
+    odd: list[Any] = [line.encode() for line in lines] + ["x", None, 5, b"\xff"]
+    report = second.load(odd)
+    assert report.sessions == 1
+    assert [problem.where for problem in report.problems] == ["line 3", "line 4", "line 5", "line 6"]
+    assert "expected a line of text, got NoneType" in report.problems[1].reason
+    assert _export(second) == lines
+    mixed: list[Any] = [None, *lines]
+    assert second.load(mixed).problem_count == 1
+    mixed = [*read(lines), "x"]
+    assert second.load(mixed).problems[0].reason == "expected an entry of a file, got str 'x'"
+
+
 def test_chosen_sessions_are_exported_alone(main_opened: Opened) -> None:
     """Named sessions come alone; an id that is not there is refused."""
     store = main_opened.store()
@@ -111,6 +155,12 @@ def test_a_load_stays_within_its_user(main_opened: Opened) -> None:
         (2, {"run": 2**40}, "run: 1099511627776 is out of range"),
         (2, {"metadata": {"a": float("nan")}}, "metadata: holds NaN"),
         (2, {"text": 5}, "text: expected a string"),
+        (2, {"created_at": "0001-01-01T00:00:00+14:00"}, "created_at: .* is outside the years 1 to 9999 of UTC"),
+        *(
+            (1, {name: moment}, f"{name}: .* is outside the years 1 to 9999 of UTC")
+            for name in ("created_at", "updated_at", "expires_at")
+            for moment in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00")
+        ),
         (3, {"seq": 1}, "place 1 lies before the session's end"),
         (1, {"metadata": {"a": float("inf")}}, "metadata: holds NaN or infinity"),
         (1, {"metadata": {"a": "x" * 70_000}}, "metadata: 70,008 characters"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
+from agent_session_core._checks import moment as within_years
 from agent_session_core._checks import shown
 from agent_session_core.errors import InvalidInput
 
@@ -37,7 +38,7 @@ def moment(record: Mapping[str, Any], field: str) -> datetime | None:
         raise InvalidInput(f"{field}: {shown(value)} is no time; write it as 2026-05-04T09:30:00+00:00") from None
     if found.utcoffset() is None:
         raise InvalidInput(f"{field}: {shown(value)} has no time zone; add one, +00:00 for UTC")
-    return found
+    return within_years(found, field)
 
 
 def typed(record: Mapping[str, Any], field: str, cls: type[_T]) -> _T | None:

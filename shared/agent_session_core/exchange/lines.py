@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from agent_session_core._checks import shown
-from agent_session_core._json import encode
+from agent_session_core._json import WRAPPED, encode
 from agent_session_core.errors import CorruptRecord, InvalidInput
 from agent_session_core.exchange._from_json import bare_session, message_from_json, session_from_json
 from agent_session_core.exchange._records_from_json import blob_from_json, record_from_json, scope_from_json
@@ -42,7 +42,7 @@ def dump(entries: Iterable[Entry]) -> Iterator[str]:
         yield _blob_line(entry) if isinstance(entry, BlobEntry) else _line(entry_to_json(entry))
 
 
-def parse(lines: Iterable[str]) -> Iterator[Entry | Problem]:
+def parse(lines: Iterable[str | bytes]) -> Iterator[Entry | Problem]:
     """The entries that ``lines`` hold, in their order, and a problem for each line that cannot be read.
 
     Lines may end in a line break or not; empty ones are passed over. One line is held in memory at a time.
@@ -108,7 +108,7 @@ class _Newer(ValueError):
 
 
 def _line(record: Mapping[str, Any]) -> str:
-    return encode(record, str(record["type"])).lstrip() + "\n"
+    return encode(record, str(record["type"]), levels=WRAPPED).lstrip() + "\n"
 
 
 def _blob_line(entry: BlobEntry) -> str:
@@ -117,8 +117,12 @@ def _blob_line(entry: BlobEntry) -> str:
     return f'{{"type":"blob","sha256":"{entry.sha256}","size":{entry.size},"offset":{entry.offset},"data":"{data}"}}\n'
 
 
-def _read(line: str) -> dict[str, Any] | None:
-    """The record of a line; None where it is empty."""
+def _read(line: str | bytes) -> dict[str, Any] | None:
+    """The record of a line; None where it is empty. A file may be open for bytes."""
+    if isinstance(line, bytes):
+        line = line.decode(errors="surrogateescape")
+    if not isinstance(line, str):
+        raise _Unreadable(f"expected a line of text, got {type(line).__name__} {shown(line)}")
     if len(line) > MAX_LINE:
         raise _Unreadable(f"longer than {MAX_LINE:,} characters")
     line = line.strip(" \t\r\n\ufeff")

@@ -102,11 +102,13 @@ class _Loading:
             self.tally.problem(entry.where, entry.reason)
         elif isinstance(entry, ScopeEntry):
             self._begin_scope(entry)
-        else:
+        elif isinstance(entry, BlobEntry):
             try:
                 self.bytes.take(entry)
             except InvalidInput as error:
                 self.tally.problem(entry.where, str(error))
+        else:
+            self.tally.problem("", f"expected an entry of a file, got {type(entry).__name__} {_checks.shown(entry)}")
 
     def _begin_session(self, entry: SessionEntry) -> None:
         record = entry.record
@@ -161,9 +163,11 @@ class _Loading:
 
 
 def _columns(record: SessionRecord) -> dict[str, object]:
-    updated_at = to_microseconds(record.updated_at)
+    created_at, updated_at = (
+        to_microseconds(_checks.moment(getattr(record, name), name)) for name in ("created_at", "updated_at")
+    )
     idle = duration(record.idle_timeout, "idle_timeout")
-    expires_at = None if record.expires_at is None else to_microseconds(record.expires_at)
+    expires_at = None if record.expires_at is None else to_microseconds(_checks.moment(record.expires_at, "expires_at"))
     due = [moment for moment in (expires_at, None if idle is None else updated_at + idle) if moment is not None]
     return {
         "agent_id": _checks.optional_identifier(record.agent_id, "agent_id"),
@@ -172,7 +176,7 @@ def _columns(record: SessionRecord) -> dict[str, object]:
         "status": record.status,
         "run": _checks.whole(record.run, "run", most=2**31 - 1),
         "revision": _checks.whole(record.revision, "revision", least=0, most=MAX_REVISION),
-        "created_at": to_microseconds(record.created_at),
+        "created_at": created_at,
         "updated_at": updated_at,
         "idle_timeout": idle,
         "expires_at": expires_at,
