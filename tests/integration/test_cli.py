@@ -298,6 +298,16 @@ def test_export_and_load(run: Run, filled: Path, folder: Path) -> None:
     assert _json(run("list", "--db", "piped.db", "--json"))["sessions"][0]["user_id"] == "zoe"
 
 
+@pytest.mark.parametrize("name", ["sessions.db", "sessions.db-wal", "sessions.db-shm", "sessions.db-lock", "link"])
+def test_nothing_is_written_over_the_database(run: Run, filled: Path, folder: Path, name: str) -> None:
+    """A file of the database that is read is never written to, whatever is asked."""
+    (folder / "link").symlink_to(filled)
+    for command in (("export",), ("files", "get", "trip-42", "plan.md")):
+        done = run(*command, "-o", name, "--force", code=1)
+        assert f"{name}: it belongs to the database that is read; name another file" in done.stderr
+    assert "3 sessions" in run("export", "-o", "all.jsonl").stdout
+
+
 def test_load_tells_what_it_could_not_read(run: Run, filled: Path, folder: Path) -> None:
     """Problems are told with their lines and the exit code is 1; the rest is there."""
     run("export", "trip-42", "-o", "trip.jsonl")

@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from agent_session_core.cli.mistakes import Mistake
-from agent_session_core.cli.opening import DEFAULT_URL, Db, Json, SessionId, Tenant, User, found, opened
+from agent_session_core.cli.opening import DEFAULT_URL, Db, Json, SessionId, Tenant, User, file_at, found, opened
 from agent_session_core.cli.progress import counted
 from agent_session_core.cli.records import file_as_json
 from agent_session_core.cli.screen import console, count, line, plain, print_json, size, table, when
@@ -88,7 +88,10 @@ def get(
             return
         versions = files.list() if version is None else files.history(name)
         told = next(each for each in versions if each.name == name and version in (None, each.version))
-        with new_file(output, force=force) as file, counted(f"Getting {line(name)}", told.size) as advance:
+        with (
+            new_file(output, force=force, database=file_at(db)) as file,
+            counted(f"Getting {line(name)}", told.size) as advance,
+        ):
             for piece in pieces:
                 file.write(piece)
                 advance(len(piece))

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from agent_session_core import LoadReport, SessionStore
 from agent_session_core.cli.mistakes import Mistake
-from agent_session_core.cli.opening import DEFAULT_URL, Db, Json, Tenant, User, found, opened
+from agent_session_core.cli.opening import DEFAULT_URL, Db, Json, Tenant, User, file_at, found, opened
 from agent_session_core.cli.progress import counted
 from agent_session_core.cli.screen import console, count, errors, line, print_json, size
 from agent_session_core.cli.writing import new_file
@@ -54,7 +54,7 @@ def export(
         total = len(session_ids) if session_ids else _sessions(store)
         sessions = written = 0
         with (
-            new_file(output, force=force) as file,
+            new_file(output, force=force, database=file_at(db)) as file,
             counted("Exporting sessions", total, things=True) as advance,
         ):
             for text in lines:

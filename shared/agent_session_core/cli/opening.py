@@ -18,7 +18,7 @@ from agent_session_core.lifecycle import Retention
 from agent_session_core.sql.migrate import VERSION_TABLE
 from agent_session_core.sql.sqlite import file_of, is_in_memory
 
-__all__ = ["DEFAULT_URL", "Db", "Json", "SessionId", "Tenant", "User", "found", "opened"]
+__all__ = ["DEFAULT_URL", "Db", "Json", "SessionId", "Tenant", "User", "file_at", "found", "opened"]
 
 DEFAULT_URL = "sqlite:///sessions.db"
 _PANEL = "Which database, and whose sessions"
@@ -70,6 +70,15 @@ def opened(
     _check(url, create=create)
     with SessionStore.open(url, index=None if index else "off", tenant=tenant, retention=retention) as store:
         yield store if user is None else store.for_user(user)
+
+
+def file_at(db: str) -> Path | None:
+    """The file of the database at ``db``; None where it is in none."""
+    try:
+        url = make_url(db) if "://" in db else URL.create("sqlite", database=db)
+    except ArgumentError:
+        return None
+    return None if url.get_backend_name() != "sqlite" or is_in_memory(url) else file_of(url)
 
 
 def found(store: SessionStore, session_id: str) -> Session:

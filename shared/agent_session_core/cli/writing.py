@@ -15,12 +15,14 @@ __all__ = ["new_file"]
 
 
 @contextmanager
-def new_file(path: Path, *, force: bool) -> Iterator[BinaryIO]:
+def new_file(path: Path, *, force: bool, database: Path | None) -> Iterator[BinaryIO]:
     """A file to be written, which takes its place when the block ends well.
 
     Raises:
-        Mistake: for a file that is there, without ``force``, or a folder that is not.
+        Mistake: for a file that is there, without ``force``, a folder that is not, or a file of the ``database``.
     """
+    if database is not None and path.resolve() in _files_of(database):
+        raise Mistake(f"{path}: it belongs to the database that is read; name another file")
     if path.is_dir():
         raise Mistake(f"{path}: it is a directory; name a file")
     if path.exists() and not force:
@@ -42,3 +44,9 @@ def new_file(path: Path, *, force: bool) -> Iterator[BinaryIO]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _files_of(database: Path) -> set[Path]:
+    """A database's file, and those that are kept beside it."""
+    real = database.resolve()
+    return {real, *(real.with_name(real.name + end) for end in ("-wal", "-shm", "-journal", "-lock"))}
