@@ -12,7 +12,7 @@ from agent_session_core import _checks
 from agent_session_core._json import decode, encode
 from agent_session_core.content import now, to_microseconds
 from agent_session_core.errors import InvalidInput, SessionExists
-from agent_session_core.keys import Key, require, require_active, take_numbers
+from agent_session_core.keys import Key, check_turn, require, require_active, take_numbers
 from agent_session_core.passages import restore_passages
 from agent_session_core.sql import branching as sql
 from agent_session_core.sql import messages as sql_messages
@@ -73,11 +73,23 @@ def fork(conn: Connection, key: Key, name: str, *, at: int | None) -> SessionRow
 def rewind(conn: Connection, key: Key, *, to: int) -> int:
     """Take back everything after the message ``to``; the seq of the last message that stays.
 
+    Where there is nothing to take back nothing is written, so that the rewind before can still be undone.
+
     Raises:
+        InvalidInput: when ``to`` is of an earlier run.
         SessionNotFound, SessionNotActive, TurnTaken: as any write.
     """
-    source = require(conn, key)
+    source = require_active(conn, key)
+    check_turn(conn, key)
+    if 0 < to <= sql.before_run(conn, key.session, source.run):
+        raise InvalidInput(
+            f"to: {to} lies in an earlier run than the current one, {source.run}; "
+            f"give 0 to take back all of this run, or look at the earlier one with fork(..., at={to})"
+        )
     cut = _cut(conn, key, source, source.run, _behind_something(conn, key, to))
+    changes = [_change(conn, place, _as_of(conn, place, cut.end)) for place in _places(key)]
+    if not any(changes) and not sql.shows_after(conn, key.session, source.run, cut.end):
+        return cut.message
     _, _, revision = take_numbers(conn, key, 0)
     undo = {
         "revision": revision,
@@ -86,13 +98,8 @@ def rewind(conn: Connection, key: Key, *, to: int) -> int:
         "aside": sql.set_aside_after(conn, key.session, source.run, cut.end),
     }
     sql.take_back(conn, key.session, source.run, cut.end, revision)
-    for kind in KINDS:
-        place = _place(key, kind)
-        wanted = sql_records.as_of(conn, place, cut.end)
-        if kind == "call":  # those that had begun, and all that is known of them by now
-            known = sql.newest_of_each(conn, place) if wanted else {}
-            wanted = {name: known[name] for name in wanted}
-        _become(conn, key, place, wanted, revision, source.last_seq)
+    for change in changes:
+        _carry_out(conn, key, change, revision, source.last_seq)
     _match_passages(conn, key)
     stamp = Stamp(revision, key.session, source.last_seq, to_microseconds(now()))
     sql_records.write(conn, _place(key, REWIND), {"last": encode(undo, "rewind")}, stamp)
@@ -114,14 +121,14 @@ def undo_rewind(conn: Connection, key: Key) -> int:
     if undo is None or source.revision != undo["revision"]:
         why = "nothing was rewound" if undo is None else "something was written since the rewind"
         raise InvalidInput(
-            f"session {_checks.shown(key.name)}: {why}, so there is nothing to undo; fork() goes back further"
+            f"session {_checks.shown(key.name)}: {why}, so there is nothing to undo; call it right after rewind()"
         )
     _, _, revision = take_numbers(conn, key, 0)
     sql.bring_back(conn, key.session, undo["revision"], revision)
     sql_messages.set_state(conn, key.session, undo["aside"], ARCHIVED, revision)
-    for kind in KINDS:
-        place = _place(key, kind)
-        _become(conn, key, place, sql_records.as_of_record(conn, place, undo["record"]), revision, source.last_seq)
+    for place in _places(key):
+        change = _change(conn, place, sql_records.as_of_record(conn, place, undo["record"]))
+        _carry_out(conn, key, change, revision, source.last_seq)
     _match_passages(conn, key)
     stamp = Stamp(revision, key.session, source.last_seq, to_microseconds(now()))
     sql_records.write(conn, _place(key, REWIND), {"last": None}, stamp)
@@ -155,25 +162,51 @@ def _cut(conn: Connection, key: Key, session: SessionRow, run: int, at: int | No
     return _Cut(message, session.last_seq if end is None else end)
 
 
-def _become(
-    conn: Connection, key: Key, place: Place, wanted: Mapping[str, RecordRow], revision: int, last_seq: int
-) -> None:
-    """Write the versions that make the current records those that are ``wanted``."""
+class _Change(NamedTuple):
+    """The records (their numbers) that go, and those that come back."""
+
+    place: Place
+    gone: list[int]
+    back: list[int]
+
+    def __bool__(self) -> bool:
+        return bool(self.gone or self.back)
+
+
+def _as_of(conn: Connection, place: Place, seq: int) -> dict[str, RecordRow]:
+    """The records as they were at ``seq``; of the calls that had begun by then, all that is known of them by now."""
+    found = sql_records.as_of(conn, place, seq)
+    if place.kind != "call" or not found:
+        return found
+    known = sql.newest_of_each(conn, place)
+    return {name: known[name] for name in found}
+
+
+def _change(conn: Connection, place: Place, wanted: Mapping[str, RecordRow]) -> _Change:
+    """What makes the current records those that are ``wanted``."""
     there = {row.key: row for row in sql_records.every(conn, place)}
     gone = [row.id for name, row in there.items() if name not in wanted]
     back = [row.id for name, row in wanted.items() if name not in there or there[name].value != row.value]
-    if not gone and not back:
+    return _Change(place, gone, back)
+
+
+def _carry_out(conn: Connection, key: Key, change: _Change, revision: int, last_seq: int) -> None:
+    if not change:
         return
-    counted = sql_records.count_up(conn, place) if place.kind == "state" else revision
+    counted = sql_records.count_up(conn, change.place) if change.place.kind == "state" else revision
     stamp = Stamp(counted, key.session, last_seq, to_microseconds(now()))
-    sql.write_again(conn, place, gone, stamp, deleted=True)
-    sql.write_again(conn, place, back, stamp)
+    sql.write_again(conn, change.place, change.gone, stamp, deleted=True)
+    sql.write_again(conn, change.place, change.back, stamp)
 
 
 def _match_passages(conn: Connection, key: Key) -> None:
     """Make the searchable text that of the files' current versions."""
     files = sql_records.every(conn, _place(key, "file"))
     restore_passages(conn, key, {row.key: int(decode(row.value or "")["version"]) for row in files})
+
+
+def _places(key: Key) -> list[Place]:
+    return [_place(key, kind) for kind in KINDS]
 
 
 def _place(key: Key, kind: str) -> Place:

@@ -14,6 +14,7 @@ from agent_session_core import (
     Message,
     Session,
     SessionExists,
+    SessionNotActive,
     SessionNotFound,
     SessionStore,
     ToolCallPart,
@@ -117,7 +118,7 @@ def test_a_rewind_can_be_undone(told: tuple[Session, dict[str, Any]]) -> None:
     session.rewind(to=4)
     assert session.undo_rewind() == session.messages()[-1].seq
     assert _seen(session) == now
-    with pytest.raises(InvalidInput, match=r"nothing was rewound, so there is nothing to undo; fork\(\) goes back"):
+    with pytest.raises(InvalidInput, match=r"nothing was rewound, so there is nothing to undo; call it right after"):
         session.undo_rewind()
     session.rewind(to=4)
     session.state["x"] = 1
@@ -189,6 +190,41 @@ def test_a_place_that_was_rewound_is_no_place(session: Session) -> None:
     assert ([m.text for m in fork.messages()], fork.state.all(), fork.forked_from) == (["a", "a"], {"x": "a"}, 2)
 
 
+def test_a_rewind_that_takes_nothing_writes_nothing(session: Session) -> None:
+    """The rewind before it can still be undone, also after one that was asked for twice."""
+    session.append(*(Message.user(text) for text in "abcd"))
+    session.state["x"] = "d"
+    assert session.rewind(to=2) == 2
+    revision = session.revision
+    assert [session.rewind(to=to) for to in (2, 99)] == [2, 2]
+    assert session.revision == revision
+    assert session.undo_rewind() == 4
+    assert ([m.text for m in session.messages()], session.state.all()) == (list("abcd"), {"x": "d"})
+    session.close()
+    with pytest.raises(SessionNotActive):
+        session.rewind(to=99)
+
+
+def test_a_fork_can_be_rewound_as_its_parent(session: Session) -> None:
+    """It knows where messages stood that were taken back, and nothing of what they said."""
+    session.append(Message.user("a secret"), Message.user("b"))
+    session.state["x"] = 1
+    session.files.put("plan.md", b"one")
+    session.rewind(to=0)
+    session.state["x"] = 2
+    session.files.put("plan.md", b"two")
+    copy = session.fork("copy")
+    again = copy.fork("again")
+    before: dict[str, Any] = {"messages": [], "state": {}, "files": [], "tasks": [], "calls": []}
+    assert _seen(session.fork("at", at=0)) == _seen(copy.fork("copy at", at=0)) == before
+    for one in (session, copy, again):
+        assert one.state.all() == {"x": 2}
+        assert one.rewind(to=0) == 0
+        assert _seen(one) == before
+        one.undo_rewind()
+        assert (one.state.all(), one.messages(), one.files.get("plan.md").data) == ({"x": 2}, [], b"two")
+
+
 def test_what_a_framework_has_set_aside_is_rewound_with_the_rest(session: Session) -> None:
     """Messages set aside behind the cut go, and come back set aside."""
     for text in "abc":
@@ -212,7 +248,11 @@ def test_a_rewind_stays_within_its_run(session: Session) -> None:
     session.state["x"] = "c"
     fork = session.fork("other", at=2)
     assert ([m.text for m in fork.messages()], fork.run) == (["a", "a"], 1)
-    assert session.rewind(to=2) == 0
+    for earlier in (1, 2, 4):
+        with pytest.raises(InvalidInput, match=rf"^to: {earlier} lies in an earlier run than the current one, 2; "):
+            session.rewind(to=earlier)
+    assert len(session.messages()) == 2
+    assert session.rewind(to=0) == 0
     assert (session.messages(), session.state.all(), session.run) == ([], {}, 2)
     assert len(session.messages(run=1)) == 4
 

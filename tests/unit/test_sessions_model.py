@@ -6,11 +6,12 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from agent_session_core import FileNotInSession, Message, Session, SessionStore
+from agent_session_core import FileNotInSession, InvalidInput, Message, Session, SessionStore
 
 NAMES = ("one", "two")
 KEYS = ("a", "b", "c")
@@ -181,6 +182,10 @@ class Sessions(RuleBasedStateMachine):
         """What came after a message goes, and everything is as it was then."""
         session, model = self._of(name)
         to = self._at(model, place)
+        if to and model.begun[to] < model.run:
+            with pytest.raises(InvalidInput, match="lies in an earlier run"):
+                session.rewind(to=to)
+            return
         model.rewind(to)
         assert session.rewind(to=to) == model.last()
         model.remember()
@@ -189,8 +194,12 @@ class Sessions(RuleBasedStateMachine):
     def rewind_and_undo(self, name: str, place: int) -> None:
         """Nothing has happened."""
         session, model = self._of(name)
-        session.rewind(to=self._at(model, place))
-        assert session.undo_rewind() == model.last()
+        to, before = self._at(model, place), session.revision
+        if to and model.begun[to] < model.run:
+            return
+        session.rewind(to=to)
+        if session.revision != before:
+            assert session.undo_rewind() == model.last()
 
     @rule(name=names, new=names, place=st.none() | places)
     def fork(self, name: str, new: str, place: int | None) -> None:

@@ -115,7 +115,8 @@ class SessionLife(SessionBase):
         """A new session with everything of this one as it was at the message ``at`` (seq), by default as it is.
 
         Messages, state, files, tasks and tool calls are copied; the two go their own ways from there. A cut inside a
-        turn is moved to the end of the turn before: ``fork.forked_from`` tells.
+        turn is moved to the end of the turn before: ``fork.forked_from`` tells. At a message of an earlier run, the
+        fork is of that run; beyond the last message, of the session as it is.
 
         Raises:
             InvalidInput: for an id or seq that cannot be used.
@@ -133,14 +134,15 @@ class SessionLife(SessionBase):
     def rewind(self, *, to: int) -> int:
         """Take back everything after the message ``to`` (seq): messages, state, files, tasks and tool calls.
 
-        A cut inside a turn is moved to the end of the turn before. Tool calls made with an idempotency key are still
-        remembered by it: what acted in the world is not done twice.
+        A cut inside a turn is moved to the end of the turn before; 0 takes back all of the current run. Where there is
+        nothing to take back, as beyond the last message, nothing is written. Tool calls made with an idempotency key
+        are still remembered by it: what acted in the world is not done twice.
 
         Returns:
             The seq of the last message that stays; 0 for none.
 
         Raises:
-            InvalidInput: for a seq that cannot be used.
+            InvalidInput: for a seq that cannot be used, or of an earlier run.
             SessionNotFound, SessionNotActive: as :meth:`touch`.
         """
         return self._database.write(self._rewind(to))

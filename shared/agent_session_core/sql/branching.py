@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, literal, literal_column, select, update
@@ -63,6 +63,11 @@ def before_next(conn: Connection, session: int, seq: int) -> int | None:
     return None if found is None else int(found) - 1
 
 
+def shows_after(conn: Connection, session: int, run: int, cut: int) -> bool:
+    """Whether the run shows or has set aside a message after ``cut``."""
+    return conn.execute(select(_m.seq).where(_shown(session, run), _m.seq > cut).limit(1)).first() is not None
+
+
 def set_aside_after(conn: Connection, session: int, run: int, cut: int) -> list[int]:
     """The messages of the run after ``cut`` that a framework has set aside."""
     statement = select(_m.seq).where(_m.session == session, _m.run == run, _m.seq > cut, _m.state == ARCHIVED)
@@ -87,11 +92,22 @@ def newest_record(conn: Connection) -> int:
 
 
 def copy_messages(conn: Connection, source: int, target: int, cut: int) -> None:
-    """Copy what can be read of a session up to ``cut``, and its files' passages, to the same places of another."""
+    """Copy what can be read of a session up to ``cut``, and its files' passages, to the same places of another.
+
+    A message that was taken back keeps its place, without what it said: it tells what was written before and after it.
+    """
     kept = (_m.state <= ARCHIVED) | _IS_PASSAGE
     columns = [column for column in messages.columns if column.name != "session"]
-    copied = select(literal(target), *columns).where(_m.session == source, _m.seq <= cut, kept)
-    conn.execute(insert(messages).from_select(["session", *(column.name for column in columns)], copied))
+    _copy(conn, {column.name: column for column in columns}, source, target, (_m.seq <= cut) & kept)
+    place = {column.name: column for column in (_m.seq, _m.run, _m.state, _m.id, _m.role, _m.created_at)}
+    _copy(conn, {**place, "text": literal("")}, source, target, (_m.seq <= cut) & ~kept)
+
+
+def _copy(
+    conn: Connection, columns: Mapping[str, ColumnElement[Any]], source: int, target: int, which: ColumnElement[bool]
+) -> None:
+    copied = select(literal(target), *columns.values()).where(_m.session == source, which)
+    conn.execute(insert(messages).from_select(["session", *columns], copied))
 
 
 def copy_records(conn: Connection, tenant: str, source: int, target: int, kinds: Sequence[str], cut: int) -> None:
