@@ -71,6 +71,11 @@ def drafts(given: Sequence[Message], *, loose: bool) -> list[Draft]:
     return made
 
 
+def with_ids(given: Sequence[Draft]) -> list[Draft]:
+    """The same messages as ones that brought their ids: appended again, those that are stored already are found."""
+    return [draft._replace(has_id=True) for draft in given]
+
+
 def append(conn: Connection, key: Key, given: Sequence[Draft], *, loose: bool, archived: bool = False) -> list[Message]:
     """Add messages at the end, live or set aside at once; those that are there already stay as they are.
 

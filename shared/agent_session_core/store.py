@@ -222,7 +222,9 @@ class SessionStore:
         scope, name, find, make = self._opening(
             session_id, user_id, create, agent_id, title, metadata, idle_timeout, expires_at
         )
-        row = self._database.read(find) or (self._database.write(make) if make is not None else None)
+        row = self._database.read(find)
+        if row is None and make is not None:
+            row = self._database.write(make, again=make)
         return self._handle(scope, name, row)
 
     async def asession(
@@ -241,7 +243,9 @@ class SessionStore:
         scope, name, find, make = self._opening(
             session_id, user_id, create, agent_id, title, metadata, idle_timeout, expires_at
         )
-        row = await self._database.aread(find) or (await self._database.awrite(make) if make is not None else None)
+        row = await self._database.aread(find)
+        if row is None and make is not None:
+            row = await self._database.awrite(make, again=make)
         return self._handle(scope, name, row)
 
     def sessions(

@@ -50,13 +50,15 @@ class SessionMessages(SessionBase):
             SessionNotFound: when the session has been deleted.
             SessionNotActive: when it is closed, expired or archived.
         """
-        return self._services.database.write(self._append(messages, ids, archived))  # holds the session by itself
+        work, again = self._append(messages, ids, archived)
+        return self._services.database.write(work, again=again)  # the bare database: it holds the session by itself
 
     async def aappend(
         self, *messages: Message | Iterable[Message], ids: Ids = "strict", archived: bool = False
     ) -> list[Message]:
         """As :meth:`append`; cancelled, it stored all or nothing."""
-        return await self._services.database.awrite(self._append(messages, ids, archived))
+        work, again = self._append(messages, ids, archived)
+        return await self._services.database.awrite(work, again=again)
 
     def messages(
         self,
@@ -193,11 +195,16 @@ class SessionMessages(SessionBase):
         """As :meth:`pop_turn`."""
         return await self._database.awrite(partial(history.pop_turn, key=self._key))
 
-    def _append(self, messages: tuple[Any, ...], ids: Ids, archived: bool) -> Work[list[Message]]:
+    def _append(
+        self, messages: tuple[Any, ...], ids: Ids, archived: bool
+    ) -> tuple[Work[list[Message]], Work[list[Message]] | None]:
+        """What appends, and what does where nobody knows whether that has: ids were made before, and tell."""
         loose = _checks.one_of(ids, "ids", ("strict", "loose")) == "loose"
         given = history.drafts(_flat(messages), loose=loose)
         aside = _checks.flag(archived, "archived")
-        return partial(history.append, key=self._key, given=given, loose=loose, archived=aside)
+        work = partial(history.append, key=self._key, loose=loose, archived=aside)
+        tells = not loose or not any(draft.has_id for draft in given)  # a loose id may be replaced on the way
+        return partial(work, given=given), partial(work, given=history.with_ids(given)) if tells else None
 
     def _messages(
         self,

@@ -69,7 +69,7 @@ class BoundDatabase:
         """Run ``work`` in the caller's transaction; it decides of which moment that reads."""
         return self._read(self._usable(), work)
 
-    def write(self, work: Callable[[Connection], T]) -> T:
+    def write(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:  # noqa: ARG002
         """Run ``work`` in the caller's transaction, under a savepoint: durable when the caller commits."""
         return self._write(self._usable(), work)
 
@@ -77,7 +77,7 @@ class BoundDatabase:
         """As :meth:`read`."""
         return await self._usable_async().run_sync(self._read, work)
 
-    async def awrite(self, work: Callable[[Connection], T]) -> T:
+    async def awrite(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:  # noqa: ARG002
         """As :meth:`write`."""
         return await self._usable_async().run_sync(self._write, work)
 

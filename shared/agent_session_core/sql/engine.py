@@ -29,15 +29,19 @@ class Database(Protocol):
         """Run ``work``; with ``snapshot`` everything it reads is of one moment."""
         ...
 
-    def write(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` in a write transaction of its own (or a savepoint of a shared one), durable on return."""
+    def write(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:
+        """Run ``work`` in a write transaction of its own (or a savepoint of a shared one), durable on return.
+
+        ``again`` is run where the connection to a server was lost in the commit, and nobody knows what became of it;
+        it finds out. Without one that is an error.
+        """
         ...
 
     async def aread(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
         """As :meth:`read`, without blocking the event loop."""
         ...
 
-    async def awrite(self, work: Callable[[Connection], T]) -> T:
+    async def awrite(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:
         """As :meth:`write`, without blocking the event loop. Cancelled, it did all or nothing."""
         ...
 

@@ -65,17 +65,17 @@ class _Holding:
         """As the database's."""
         return self.database.read(work, snapshot=snapshot)
 
-    def write(self, work: Callable[[Connection], T]) -> T:
+    def write(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:
         """As the database's, with the session held."""
-        return self.database.write(lambda conn: self._held(conn, work))
+        return self.database.write(self._held(work), again=None if again is None else self._held(again))
 
     async def aread(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
         """As the database's."""
         return await self.database.aread(work, snapshot=snapshot)
 
-    async def awrite(self, work: Callable[[Connection], T]) -> T:
+    async def awrite(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:
         """As the database's, with the session held."""
-        return await self.database.awrite(lambda conn: self._held(conn, work))
+        return await self.database.awrite(self._held(work), again=None if again is None else self._held(again))
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """As the database's."""
@@ -93,6 +93,9 @@ class _Holding:
         """As the database's."""
         await self.database.aclose()
 
-    def _held(self, conn: Connection, work: Callable[[Connection], T]) -> T:
-        hold(conn, self.session)
-        return work(conn)
+    def _held(self, work: Callable[[Connection], T]) -> Callable[[Connection], T]:
+        def holding_it(conn: Connection) -> T:
+            hold(conn, self.session)
+            return work(conn)
+
+        return holding_it

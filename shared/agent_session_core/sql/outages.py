@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Dialect
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import Connection, Dialect, Engine, event
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
 from tenacity import AsyncRetrying, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from agent_session_core.errors import SessionError, StorageUnavailable
 
-__all__ = ["Outages"]
+__all__ = ["CommitLost", "Freshness", "Outages"]
 
 PATIENCE = 15.0
 """Seconds for which a server that is gone is tried again."""
@@ -34,6 +36,12 @@ _REMEDIES = {
     "53100": "the disk is full; free some space and try again",
 }
 
+_WORDS = {
+    "authentication failed": _REMEDIES["28"],
+    "role": _REMEDIES["28"],
+    "database": _REMEDIES["3D"],
+}
+
 
 class Outages:
     """Knows the errors of one dialect's driver.
@@ -41,20 +49,24 @@ class Outages:
     Args:
         dialect: a dialect whose driver is loaded.
         url: the database's name in errors, without its password.
+
+    Attributes:
+        patience: seconds for which a server that is gone is tried again.
     """
 
-    def __init__(self, dialect: Dialect, url: str) -> None:
+    def __init__(self, dialect: Dialect, url: str, patience: float = PATIENCE) -> None:
+        self.patience = patience
         self._dialect: Any = dialect
         self._url = url
         self._errors: tuple[type[BaseException], ...] = (SQLAlchemyError, OSError, self._dialect.loaded_dbapi.Error)
 
-    def attempts(self) -> Retrying:
-        """Tries again, for a while, what failed and left nothing behind."""
-        return Retrying(**self._how())
+    def attempts(self, *, lost_commits: bool = False) -> Retrying:
+        """Tries again, for a while, what failed and left nothing behind; with ``lost_commits``, what may have, too."""
+        return Retrying(**self._how(lost_commits))
 
-    def attempts_async(self) -> AsyncRetrying:
+    def attempts_async(self, *, lost_commits: bool = False) -> AsyncRetrying:
         """As :meth:`attempts`, without blocking the event loop."""
-        return AsyncRetrying(**self._how())
+        return AsyncRetrying(**self._how(lost_commits))
 
     def is_lost(self, error: BaseException) -> bool:
         """Whether the connection is gone, or could not be made."""
@@ -72,6 +84,11 @@ class Outages:
             yield
         except SessionError:
             raise
+        except CommitLost as error:
+            raise StorageUnavailable(
+                f"{self._url}: the connection was lost during the commit, and it is not known whether it was stored; "
+                "look before you repeat it"
+            ) from error
         except self._errors as error:
             raise self._told(error) from error
 
@@ -85,16 +102,15 @@ class Outages:
                 raise
             if conn is not None:
                 conn.invalidate()
-            raise StorageUnavailable(
-                f"{self._url}: the connection was lost during the commit, and it is not known whether it was stored; "
-                "look, or repeat it with the same message ids or idempotency key: what is there is not stored twice"
-            ) from error
+            raise CommitLost from error
 
-    def _how(self) -> dict[str, Any]:
+    def _how(self, lost_commits: bool) -> dict[str, Any]:
         return {
-            "retry": retry_if_exception(self._may_be_mended),
+            "retry": retry_if_exception(
+                lambda error: self._may_be_mended(error) or (lost_commits and isinstance(error, CommitLost))
+            ),
             "wait": wait_random_exponential(multiplier=0.01, max=LONGEST_PAUSE),
-            "stop": stop_after_delay(PATIENCE),
+            "stop": stop_after_delay(self.patience),
             "reraise": True,
         }
 
@@ -106,15 +122,45 @@ class Outages:
         return (dbapi.OperationalError, dbapi.InterfaceError)
 
     def _told(self, error: BaseException) -> SessionError:
-        state = _state(error) or ""
+        state = _state(error)
         if state in _RACES:
             return StorageUnavailable(f"{self._url}: other writers were faster; nothing was stored, try again")
-        remedy = next((told for start, told in _REMEDIES.items() if state.startswith(start)), None)
-        if remedy is None:
-            remedy = "start the server or check its address" if self.is_lost(error) else "nothing was stored; try again"
         lines = str(_cause(error)).strip().splitlines() or [type(error).__name__]
         reason = lines[0]  # what follows may quote the row
+        found = [told for start, told in _REMEDIES.items() if state is not None and state.startswith(start)]
+        if state is None:  # a connection that was refused: only words tell why
+            found = [told for words, told in _WORDS.items() if words in reason]
+            reason = reason.rpartition("FATAL: ")[2].strip()
+        gone = "start the server or check its address"
+        remedy = found[0] if found else gone if self.is_lost(error) else "nothing was stored; try again"
         return StorageUnavailable(f"{self._url}: {reason[:200]}; {remedy}")
+
+
+class CommitLost(Exception):  # what happened, and nobody's mistake
+    """The connection was lost in a commit, and nobody knows what became of it."""
+
+
+class Freshness:
+    """Where one connection of a pool was lost, those made before are not trusted: they are made anew when next used."""
+
+    def __init__(self) -> None:
+        self._lost_at = 0.0
+
+    def watch(self, engine: Engine) -> None:
+        """Look after the pool of ``engine``."""
+        event.listen(engine, "connect", self._connected)
+        event.listen(engine, "checkout", self._used)
+
+    def lost(self) -> None:
+        """Note that a connection was lost just now."""
+        self._lost_at = time.monotonic()
+
+    def _connected(self, _: object, record: ConnectionPoolEntry) -> None:
+        record.info["connected_at"] = time.monotonic()
+
+    def _used(self, _: object, record: ConnectionPoolEntry, __: object) -> None:
+        if record.info.get("connected_at", 0.0) <= self._lost_at:
+            raise DisconnectionError("made before another one was lost")  # the pool makes another in its place
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -15,7 +15,7 @@ from sqlalchemy import URL, Connection, Dialect, Engine, QueuePool, create_engin
 
 from agent_session_core.errors import InvalidInput, StorageUnavailable
 from agent_session_core.sql.migrate import is_current, migrate
-from agent_session_core.sql.outages import Outages
+from agent_session_core.sql.outages import PATIENCE, CommitLost, Freshness, Outages
 
 T = TypeVar("T")
 
@@ -112,11 +112,15 @@ class PostgresDatabase:
         self._snapshot = engine.execution_options(**SNAPSHOT)
         self._writing = engine.execution_options(**WRITING)
         self._owned = owned
-        self._outages = Outages(engine.dialect, self.url)
+        self._outages = Outages(engine.dialect, self.url, patience=0)  # who opens wants to know at once
+        self._fresh = Freshness()
+        if owned:
+            self._fresh.watch(engine)
         self._closed = False
         self._start()
         try:
             self._open()
+            self._outages.patience = PATIENCE
         except BaseException:
             self.close()
             raise
@@ -152,17 +156,18 @@ class PostgresDatabase:
         with self._outages.translated():
             return self._outages.attempts()(once)
 
-    def write(self, work: Callable[[Connection], T]) -> T:
+    def write(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:
         """Run ``work`` in a write transaction of its own, durable on return.
 
         It is run again where another transaction was in its way or the connection was lost before the commit.
 
         Raises:
-            StorageUnavailable: also when the connection was lost in the commit, which may have come to pass.
+            StorageUnavailable: also when the connection was lost in the commit, which may have come to pass, and there
+                is nothing to run ``again``.
         """
         self._check_open()
 
-        def once() -> T:
+        def once(work: Callable[[Connection], T]) -> T:
             with self._writing.connect() as conn:
                 transaction = conn.begin()
                 result = self._run(conn, work)
@@ -171,15 +176,21 @@ class PostgresDatabase:
                 return result
 
         with self._outages.translated():
-            return self._outages.attempts()(once)
+            try:
+                return self._outages.attempts()(once, work)
+            except CommitLost:
+                if again is None:
+                    raise
+                self._fresh.lost()
+                return self._outages.attempts(lost_commits=True)(once, again)
 
     async def aread(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
         """As :meth:`read`, in one hop to a thread."""
         return await self.in_thread(lambda: self.read(work, snapshot=snapshot))
 
-    async def awrite(self, work: Callable[[Connection], T]) -> T:
+    async def awrite(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:
         """As :meth:`write`, in one hop to a thread. Cancelled, it did all or nothing."""
-        return await self.in_thread(lambda: self.write(work))
+        return await self.in_thread(lambda: self.write(work, again=again))
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run ``work`` in a thread of the database's own pool, in the caller's context variables."""
@@ -210,8 +221,7 @@ class PostgresDatabase:
         except BaseException as error:
             if self._outages.is_lost(error):
                 conn.invalidate()
-                if self._owned:
-                    self._engine.dispose()  # the others were lost with it
+                self._fresh.lost()
             raise
 
     def _check_open(self) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from agent_session_core.sql.native import NativeDatabase
-from agent_session_core.sql.outages import Outages
+from agent_session_core.sql.outages import CommitLost, Freshness, Outages
 from agent_session_core.sql.postgres import (
     CONNECTIONS,
     READING,
@@ -33,6 +33,7 @@ class NativePostgres(NativeDatabase):
 
     def __init__(self, threads: PostgresDatabase, url: URL, *, engine: AsyncEngine | None = None) -> None:
         super().__init__(threads, url, engine=engine)
+        self._fresh = Freshness()
         dialect = (engine if engine is not None else self._make_engine()).dialect  # an engine connects when asked to
         self._outages = Outages(dialect, self.url)
 
@@ -46,13 +47,13 @@ class NativePostgres(NativeDatabase):
         with self._outages.translated():
             return await self._outages.attempts_async()(once)
 
-    async def awrite(self, work: Callable[[Connection], T]) -> T:
+    async def awrite(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:
         """Run ``work`` in a write transaction of its own. Cancelled before the commit, it did nothing.
 
         It is run again where another transaction was in its way or the connection was lost before the commit.
         """
 
-        async def once() -> T:
+        async def once(work: Callable[[Connection], T]) -> T:
             async with self._connection(WRITING) as conn:
                 transaction = await conn.begin()
                 result = await conn.run_sync(work)
@@ -61,7 +62,13 @@ class NativePostgres(NativeDatabase):
                 return result
 
         with self._outages.translated():
-            return await self._outages.attempts_async()(once)
+            try:
+                return await self._outages.attempts_async()(once, work)
+            except CommitLost:
+                if again is None:
+                    raise
+                self._fresh.lost()
+                return await self._outages.attempts_async(lost_commits=True)(once, again)
 
     @asynccontextmanager
     async def _connection(self, options: dict[str, Any]) -> AsyncIterator[AsyncConnection]:
@@ -74,12 +81,14 @@ class NativePostgres(NativeDatabase):
             except BaseException as error:
                 if isinstance(error, asyncio.CancelledError) or self._outages.is_lost(error):
                     await conn.invalidate()  # in the middle of a statement, whose answer nobody awaits
+                    self._fresh.lost()
                 raise
 
     def _make_engine(self) -> AsyncEngine:
         with needing_driver(self._url):
             engine = create_async_engine(self._url, pool_size=CONNECTIONS, max_overflow=0)
         event.listen(engine.sync_engine, "connect", prepare)
+        self._fresh.watch(engine.sync_engine)
         return engine
 
     def _check(self, conn: Connection) -> None:
