@@ -270,6 +270,48 @@ def test_bytes_that_no_file_asks_for_do_not_stay(full: SessionStore, empty: Sess
     assert _blob_counts(empty) == (0, 0)
 
 
+@pytest.mark.parametrize("erase", ["user", "tenant", "session"])
+def test_what_a_load_has_brought_is_erased(empty: SessionStore, erase: str) -> None:
+    """Bytes that came before any version spoke of them go with their session, and what comes after that is refused."""
+    with SessionStore.open("sqlite://", index="off") as first:
+        first.session("trip", user_id="ana").files.put("large.bin", os.urandom(4_000_000))
+        lines = _lines(first)
+    erased = False
+
+    def coming() -> Iterator[str]:
+        nonlocal erased
+        for line in lines:
+            if '"type":"blob"' in line and not erased and _blob_counts(empty)[1] > 0:
+                erased = True
+                assert empty.session("trip", create=False).count() == 0
+                {
+                    "user": lambda: empty.erase(user_id="ana"),
+                    "tenant": empty.erase_tenant,
+                    "session": empty.session("trip").delete,
+                }[erase]()
+                assert _blob_counts(empty) == (0, 0)
+            yield line
+
+    report = empty.load(coming())
+    assert erased
+    assert "erased while they came" in str(report.problems)
+    assert _blob_counts(empty) == (0, 0)
+
+
+def test_a_tenants_erasure_takes_bytes_of_no_session(empty: SessionStore, full: SessionStore) -> None:
+    """What a load has left whose session line was damaged is the tenant's."""
+    lines = _lines(full)
+    blob = next(line for line in lines if '"type":"blob"' in line)
+
+    def coming() -> Iterator[str]:
+        yield from (lines[0], blob)
+        assert _blob_counts(empty)[0] == 1
+        empty.erase_tenant()
+        assert _blob_counts(empty) == (0, 0)
+
+    empty.load(coming())
+
+
 def test_what_went_on_by_itself_stays(full: SessionStore, empty: SessionStore) -> None:
     """A session that was written to since it was loaded keeps what it has; only a half-loaded one is told of."""
     lines = _lines(full)

@@ -58,6 +58,17 @@ def unfinished(conn: Connection, before: int) -> list[int]:
     return [int(row) for row in conn.execute(statement).scalars()]
 
 
+def is_there(conn: Connection, blob: int) -> bool:
+    """Whether the blob has not been discarded."""
+    return conn.execute(select(blobs.c.id).where(blobs.c.id == blob)).first() is not None
+
+
+def unfinished_in(conn: Connection, tenant: str) -> list[int]:
+    """Blobs of a tenant that are being put, or were broken off."""
+    statement = select(blobs.c.id).where(blobs.c.tenant == tenant, blobs.c.sha256.is_(None))
+    return [int(row) for row in conn.execute(statement).scalars()]
+
+
 def unfinished_of(conn: Connection, sessions: Sequence[int]) -> list[int]:
     """Blobs that are being put into one of these sessions."""
     return [int(row) for row in conn.execute(select(blobs.c.id).where(blobs.c.session.in_(sessions))).scalars()]

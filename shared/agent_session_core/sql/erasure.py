@@ -86,6 +86,8 @@ def erase_scope(conn: Connection, tenant: str, scope: str | None, subject: str |
         clause = records.c.subject == subject
         of_scope = of_scope & (scopes.c.scope == scope) & (scopes.c.subject == subject)
     counts = _erase_records(conn, tenant, clause, scope)
+    if scope is None:
+        blobs.discard(conn, blobs.unfinished_in(conn, tenant))
     _deleted(conn, scopes, of_scope)
     return counts
 

@@ -15,8 +15,10 @@ from agent_session_core.errors import InvalidInput
 from agent_session_core.exchange import BlobEntry
 from agent_session_core.files import MAX_FILE, PIECE, PIECES_AT_A_TIME
 from agent_session_core.sql import blobs
+from agent_session_core.sql import sessions as sql_sessions
 from agent_session_core.sql import transfer as sql
 from agent_session_core.sql.engine import Database
+from agent_session_core.sql.sessions import Scope
 
 __all__ = ["IncomingBytes"]
 
@@ -40,23 +42,25 @@ class IncomingBytes:
     Otherwise whoever knows a digest could have the bytes of somebody else's file.
     """
 
-    def __init__(self, database: Database, tenant: str) -> None:
-        """For a load into ``tenant``."""
+    def __init__(self, database: Database, scope: Scope) -> None:
+        """For a load into ``scope``."""
         self._database = database
-        self._tenant = tenant
+        self._scope = scope
+        self._tenant = scope.tenant
         self._coming: _Coming | None = None
         self._whole: dict[str, tuple[int | None, int]] = {}
 
-    def take(self, piece: BlobEntry) -> None:
-        """Store the next piece.
+    def take(self, piece: BlobEntry, session: str | None) -> None:
+        """Store the next piece, for a file of ``session``: with that, it is erased.
 
         Raises:
-            InvalidInput: where it does not follow the one before, or the bytes are not those that were promised.
+            InvalidInput: where it does not follow the one before, the bytes are not those that were promised, or they
+                have been erased meanwhile.
         """
         if piece.sha256 in self._whole:
             return
         if piece.offset == 0:
-            self._begin(piece)
+            self._begin(piece, session)
         coming = self._coming
         if coming is None or (coming.sha256, coming.size, coming.come) != (piece.sha256, piece.size, piece.offset):
             self._give_up()
@@ -67,7 +71,9 @@ class IncomingBytes:
             coming.waiting += [piece.data[start : start + PIECE] for start in range(0, len(piece.data), PIECE)]
             if coming.waiting and (len(coming.waiting) >= PIECES_AT_A_TIME or coming.come == coming.size):
                 first, pieces = coming.stored, coming.waiting
-                self._database.write(partial(blobs.add, blob=coming.blob, first=first, pieces=pieces))
+                if not self._database.write(partial(_add, blob=coming.blob, first=first, pieces=pieces)):
+                    self._coming = None
+                    raise InvalidInput(f"bytes {shown(piece.sha256)}: they were erased while they came")
                 coming.stored, coming.waiting = first + len(pieces), []
         if coming.come == coming.size:
             self._end(coming)
@@ -77,7 +83,7 @@ class IncomingBytes:
         blob, come = self._whole.get(sha256, (None, -1))
         if come != size:
             return None
-        if blob is None:
+        if blob is None or not blobs.is_there(conn, blob):
             return sql.blob_named(conn, self._tenant, sha256)
         return blobs.finish(conn, self._tenant, blob, sha256, size)
 
@@ -93,12 +99,12 @@ class IncomingBytes:
         if waiting:
             self._database.write(partial(blobs.discard, numbers=waiting))
 
-    def _begin(self, piece: BlobEntry) -> None:
+    def _begin(self, piece: BlobEntry, session: str | None) -> None:
         self._give_up()
         if piece.size > MAX_FILE:
             raise InvalidInput(f"bytes {shown(piece.sha256)}: {piece.size:,} of them; the limit is {MAX_FILE:,}")
         there = self._database.read(partial(sql.blob_named, tenant=self._tenant, sha256=piece.sha256)) is not None
-        begin = partial(blobs.begin, tenant=self._tenant, at=to_microseconds(now()))
+        begin = partial(_begin, scope=self._scope, session=session, at=to_microseconds(now()))
         self._coming = _Coming(piece.sha256, piece.size, None if there else self._database.write(begin))
 
     def _end(self, coming: _Coming) -> None:
@@ -113,3 +119,16 @@ class IncomingBytes:
         coming, self._coming = self._coming, None
         if coming is not None and coming.blob is not None:
             self._database.write(partial(blobs.discard, numbers=[coming.blob]))
+
+
+def _begin(conn: Connection, scope: Scope, session: str | None, at: int) -> int:
+    row = None if session is None else sql_sessions.find(conn, scope, session)
+    return blobs.begin(conn, scope.tenant, at, None if row is None else row.id)
+
+
+def _add(conn: Connection, blob: int, first: int, pieces: list[bytes]) -> bool:
+    """Add pieces; False where the blob has been erased."""
+    if not blobs.is_there(conn, blob):
+        return False
+    blobs.add(conn, blob, first, pieces)
+    return True

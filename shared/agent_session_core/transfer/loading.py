@@ -73,7 +73,7 @@ class _Loading:
         self._refused: set[str] = set()
         self._session: SessionEntry | None = None
         self._target: Target | None = None
-        self.bytes = IncomingBytes(database, scope.tenant)
+        self.bytes = IncomingBytes(database, scope)
         self.tally = Tally()
 
     def take(self, group: tuple[str, ...] | None, entries: Iterable[Any]) -> None:
@@ -104,7 +104,7 @@ class _Loading:
             self._begin_scope(entry)
         elif isinstance(entry, BlobEntry):
             try:
-                self.bytes.take(entry)
+                self.bytes.take(entry, None if self._session is None else self._session.record.id)
             except InvalidInput as error:
                 self.tally.problem(entry.where, str(error))
         else:
