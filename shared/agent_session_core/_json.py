@@ -24,13 +24,13 @@ _LARGE_INTEGER = re.compile(r"[0-9][0-9]{18}")  # in two: four times as fast as 
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), check_circular=False).encode
 
 
-def encode(value: Any, argument: str, *, levels: int = MAX_DEPTH) -> str:
+def encode(value: Any, argument: str, *, around: int = 0) -> str:
     """The text of ``value``.
 
     Args:
         value: what is stored.
-        argument: what an error calls it.
-        levels: how deep it may be nested; :data:`WRAPPED` where what is in it was measured already.
+        argument: its name in an error.
+        around: the levels that a record of ours puts around what was given, which do not count.
 
     Raises:
         InvalidInput: naming ``argument`` where the value is not JSON or is nested too deeply.
