@@ -17,8 +17,8 @@ from agent_session_core.errors import CorruptRecord, InvalidInput
 
 MAX_DEPTH = 100
 """How deep lists and mappings may be nested in anything that is stored."""
-WRAPPED = MAX_DEPTH + 8
-"""How deep, with what this package puts around it: a record in the database, a line of a file."""
+AROUND = 8
+"""The levels that a line of a file, and the records in it, put around what was given, at most."""
 
 _LARGE_INTEGER = re.compile(r"[0-9][0-9]{18}")  # in two: four times as fast as one. A match in a string does no harm
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), check_circular=False).encode
@@ -41,8 +41,8 @@ def encode(value: Any, argument: str, *, around: int = 0) -> str:
         raise InvalidInput(f"{argument}: nested deeper than {MAX_DEPTH} levels; flatten it") from None
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"{argument}: not JSON ({error}); use strings, numbers, lists and mappings") from None
-    if text.count("[") + text.count("{") > levels and _depth(value) > levels:
-        raise InvalidInput(f"{argument}: nested deeper than {levels} levels; flatten it")
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH + around:
+        raise InvalidInput(f"{argument}: nested deeper than {MAX_DEPTH} levels; flatten it")
     return " " + text if _LARGE_INTEGER.search(text) else text
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent_session_core._json import MAX_DEPTH, WRAPPED, canonical, decode, decode_object, encode
+from agent_session_core._json import MAX_DEPTH, canonical, decode, decode_object, encode
 from agent_session_core.errors import CorruptRecord, InvalidInput
 
 
@@ -28,9 +28,9 @@ def test_the_limit_of_depth_is_exact() -> None:
 
 def test_what_was_measured_can_be_wrapped() -> None:
     """What is put around a value that is as deep as it may be is not counted against it; it has an end all the same."""
-    assert decode(encode([{"value": _deep(MAX_DEPTH)}], "line", levels=WRAPPED)) == [{"value": _deep(MAX_DEPTH)}]
-    with pytest.raises(InvalidInput, match=f"line: nested deeper than {WRAPPED} levels"):
-        encode(_deep(WRAPPED + 1), "line", levels=WRAPPED)
+    assert decode(encode([{"value": _deep(MAX_DEPTH)}], "line", around=8)) == [{"value": _deep(MAX_DEPTH)}]
+    with pytest.raises(InvalidInput, match=f"line: nested deeper than {MAX_DEPTH} levels"):
+        encode(_deep(MAX_DEPTH + 9), "line", around=8)
 
 
 NO_JSON: dict[str, Any] = {

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from agent_session_core._checks import shown
-from agent_session_core._json import WRAPPED, encode
+from agent_session_core._json import AROUND, encode
 from agent_session_core.errors import CorruptRecord, InvalidInput
 from agent_session_core.exchange._from_json import bare_session, message_from_json, session_from_json
 from agent_session_core.exchange._records_from_json import blob_from_json, record_from_json, scope_from_json
@@ -108,7 +108,7 @@ class _Newer(ValueError):
 
 
 def _line(record: Mapping[str, Any]) -> str:
-    return encode(record, str(record["type"]), levels=WRAPPED).lstrip() + "\n"
+    return encode(record, str(record["type"]), around=AROUND).lstrip() + "\n"
 
 
 def _blob_line(entry: BlobEntry) -> str:

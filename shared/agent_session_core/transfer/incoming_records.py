@@ -9,7 +9,7 @@ from functools import partial
 from sqlalchemy import Connection
 
 from agent_session_core import _checks
-from agent_session_core._json import MAX_DEPTH, WRAPPED, decode, encode
+from agent_session_core._json import AROUND, decode, encode
 from agent_session_core.content import to_microseconds
 from agent_session_core.errors import InvalidInput
 from agent_session_core.exchange import RecordEntry
@@ -107,7 +107,7 @@ def _sized(entries: Iterable[RecordEntry], tally: Tally) -> Iterator[tuple[Recor
             _checks.whole(entry.revision, "revision", least=0, most=MAX_NUMBER)
             _checks.whole(entry.seq, "seq", least=0, most=MAX_NUMBER)
             _checks.moment(entry.written_at, "written_at")
-            size = len(encode(entry.value, "value", levels=MAX_DEPTH + 1))  # a call's result is a level within it
+            size = len(encode(entry.value, "value", around=1))  # a call's result is a level within it
             if size > MAX_VALUE:
                 raise InvalidInput(f"value: {size:,} characters of JSON; the limit is {MAX_VALUE:,}")
         except InvalidInput as error:
@@ -120,7 +120,7 @@ def _identity(entry: RecordEntry) -> int:
     """A digest of what a version says, without whether it is still current."""
     at = to_microseconds(entry.written_at)
     said = [entry.kind, entry.key, entry.deleted, entry.value, entry.revision, entry.seq, at]
-    return hash(encode(said, "value", levels=WRAPPED))
+    return hash(encode(said, "value", around=AROUND))
 
 
 def _store(
@@ -145,7 +145,7 @@ def _store(
             version = NewVersion(
                 kind=entry.kind,
                 key=entry.key,
-                value=None if entry.deleted else encode(value, "value", levels=WRAPPED),
+                value=None if entry.deleted else encode(value, "value", around=AROUND),
                 revision=entry.revision,
                 session=int(place.subject) if target.scope == "session" else writers.get(entry.session_id or ""),
                 seq=entry.seq,
