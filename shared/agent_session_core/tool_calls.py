@@ -257,6 +257,20 @@ class ToolCalls:
         """As :meth:`list`."""
         return await self._database.aread(self._listing(status), snapshot=True)
 
+    def rewound(self) -> Sequence[ToolCall]:
+        """Calls that a rewind has taken back, may have acted, and still stop others by their idempotency key."""
+        return self._database.read(self._rewound, snapshot=True)
+
+    async def arewound(self) -> Sequence[ToolCall]:
+        """As :meth:`rewound`."""
+        return await self._database.aread(self._rewound, snapshot=True)
+
+    def _rewound(self, conn: Connection) -> Sequence[ToolCall]:
+        known = made(conn, self._key)
+        ids = [str(decode(row.value or "")) for row in sql.every(conn, self._keys)]
+        found = [self._one(conn, call_id) for call_id in ids if call_id not in known]
+        return [call for call in found if call is not None and call.status == "unknown"]
+
     def _listing(self, status: str | None) -> Callable[[Connection], Sequence[ToolCall]]:
         if status is not None:
             _checks.one_of(status, "status", TOOL_CALL_STATUSES)
@@ -429,7 +443,7 @@ def _lease(call_id: str) -> str:
 
 
 def _checked(value: Any, argument: str) -> str:
-    text = encode(value, argument)
+    text = _checks.json_value(value, argument)
     if len(text) > MAX_RESULT:
         raise InvalidInput(
             f"{argument}: {len(text):,} characters of JSON; the limit is {MAX_RESULT:,}: keep it in a file"

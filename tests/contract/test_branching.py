@@ -271,6 +271,21 @@ def test_calls_keep_what_is_known_of_them(session: Session) -> None:
             assert again.result == "booked"
 
 
+def test_a_call_that_may_have_acted_stays_open_work(session: Session) -> None:
+    """A rewind does not hide what still stops another call with the key; once it is settled, that one may act."""
+    session.append(Message.user("one"))
+    for name, key in (("pay", "k"), ("look", None)):
+        with pytest.raises(KeyboardInterrupt), session.tool_call(name, id=name, idempotency_key=key):
+            raise KeyboardInterrupt
+    assert [each.name for each in session.open_work().unknown] == ["pay", "look"]
+    session.rewind(to=0)
+    assert [(each.id, each.idempotency_key) for each in session.open_work().unknown] == [("pay", "k")]
+    session.settle_tool_call("pay", error="it did not")
+    assert session.open_work().unknown == ()
+    with session.tool_call("pay", idempotency_key="k") as again:
+        assert again.earlier is None
+
+
 def test_shared_state_is_not_taken_back(store: SessionStore) -> None:
     """A user's and the application's variables, which others share, stay as they are."""
     session = store.session("trip", user_id="ana")

@@ -120,14 +120,18 @@ class Session(SessionMessages, SessionLife):
         await self._calls().asettle(id, result=result, error=error)
 
     def open_work(self) -> OpenWork:
-        """What the session was in the middle of: where to go on after a crash, a night or a handover."""
-        calls = self.tool_calls()
+        """What the session was in the middle of: where to go on after a crash, a night or a handover.
+
+        Among the unknown calls are those that a rewind has taken back and that still stop others by their
+        idempotency key, until :meth:`settle_tool_call` says how they ended.
+        """
+        calls = [*self.tool_calls(), *self._calls().rewound()]
         last = self.messages(last=1)
         return _open_work(self.tasks.list(open=True), calls, last)
 
     async def aopen_work(self) -> OpenWork:
         """As :meth:`open_work`."""
-        calls = await self.atool_calls()
+        calls = [*await self.atool_calls(), *await self._calls().arewound()]
         last = await self.amessages(last=1)
         return _open_work(await self.tasks.alist(open=True), calls, last)
 
