@@ -131,11 +131,20 @@ def json_object(value: object, argument: str) -> str | None:
     for key in value:
         if not isinstance(key, str):
             raise InvalidInput(f"{argument}: the key {shown(key)} is not a string; use str(...)")
-    text = encode(dict(value), argument)
+    text = json_value(dict(value), argument)
     if len(text) > MAX_METADATA:
         raise InvalidInput(f"{argument}: {len(text):,} characters of JSON; keep it within {MAX_METADATA:,}")
-    if not _finite(value):
-        raise InvalidInput(f"{argument}: holds NaN or infinity, which JSON has not; use None or a string")
+    return text
+
+
+def json_value(value: object, argument: str) -> str:
+    """A value that comes back as it is, as stored JSON.
+
+    Raises:
+        InvalidInput: when it is not JSON, also for NaN, infinity, and keys that are no strings.
+    """
+    text = encode(value, argument)
+    _check_inner(value, argument)
     return text
 
 
@@ -163,12 +172,19 @@ def one_of(value: Any, argument: str, allowed: tuple[str, ...]) -> str:
     return str(value)
 
 
-def _finite(value: Any) -> bool:
+def _check_inner(value: object, argument: str) -> None:
+    """See that a value has none of what Python's JSON lets pass and changes, or other readers of JSON refuse."""
     if isinstance(value, float):
-        return value - value == 0
-    if isinstance(value, Mapping):
-        return all(map(_finite, value.values()))
-    return all(map(_finite, value)) if isinstance(value, list | tuple) else True
+        if value - value != 0:
+            raise InvalidInput(f"{argument}: holds NaN or infinity, which JSON has not; use None or a string")
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise InvalidInput(f"{argument}: the key {shown(key)} is not a string; use str(...)")
+            _check_inner(inner, argument)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _check_inner(inner, argument)
 
 
 def _encodable(value: str, argument: str) -> None:

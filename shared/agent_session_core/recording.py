@@ -10,7 +10,6 @@ from functools import wraps
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, cast
 
 from agent_session_core import _checks
-from agent_session_core._json import encode
 from agent_session_core.errors import InvalidInput
 from agent_session_core.session import Session
 from agent_session_core.tool_calls import MAX_RESULT, RunningToolCall
@@ -39,7 +38,7 @@ def _never(_: Any) -> None:
 def plain(value: Any, most: int = MAX_RESULT) -> Any:
     """``value`` as it is recorded: itself if it is JSON of at most ``most`` characters, else a text that shows it."""
     try:
-        if len(encode(value, "value")) <= most:
+        if len(_checks.json_value(value, "value")) <= most:
             return value
     except InvalidInput:
         pass

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from agent_session_core import _checks
-from agent_session_core._json import decode, encode
+from agent_session_core._json import decode
 from agent_session_core.content import from_microseconds, now, to_microseconds
 from agent_session_core.errors import InvalidInput, StateConflict
 from agent_session_core.keys import Key, require, take_numbers
@@ -287,7 +287,7 @@ def _name(key: object) -> str:
 
 
 def _checked(key: str, value: Any) -> str:
-    text = encode(value, f"state[{_checks.shown(key)}]")
+    text = _checks.json_value(value, f"state[{_checks.shown(key)}]")
     if len(text) > MAX_VALUE:
         raise InvalidInput(
             f"state[{_checks.shown(key)}]: {len(text):,} characters of JSON; the limit is {MAX_VALUE:,}: "

@@ -291,14 +291,17 @@ def test_what_is_no_call_is_refused(main_session: Session) -> None:
         *(("arguments", lambda bad=bad: session.tool_call("t", bad)) for bad in (5, "text", [1], [("a", 1)], b"x")),
         *(
             ("arguments", lambda bad=bad: session.tool_call("t", {"a": bad}))
-            for bad in (object(), {1}, deep, "x" * 5 * 10**6)
+            for bad in (object(), {1}, deep, "x" * 5 * 10**6, float("nan"), [{1: 2}])
         ),
         *(("ids", lambda bad=bad: session.tool_call("t", ids=bad)) for bad in ("lax", 5)),
         *(("status", lambda bad=bad: session.tool_calls(status=bad)) for bad in ("done", 5, "", ["failed"])),
         *(("id", lambda bad=bad: session.settle_tool_call(bad)) for bad in (*ids, None, "nowhere")),
         *(("error", lambda bad=bad: session.settle_tool_call("x", error=bad)) for bad in (5, ValueError("x"))),
         ("error", lambda: session.settle_tool_call("x", error="no", result="yes")),
-        *(("result", lambda bad=bad: session.settle_tool_call("x", result=bad)) for bad in (object(), deep)),
+        *(
+            ("result", lambda bad=bad: session.settle_tool_call("x", result=bad))
+            for bad in (object(), deep, float("inf"))
+        ),
     ]
     before = session.revision
     for argument, call in calls:

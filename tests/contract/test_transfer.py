@@ -349,6 +349,16 @@ def test_a_writer_meanwhile_is_not_written_over(full: SessionStore, empty: Sessi
     assert empty.session("trip").tool_calls() == []
 
 
+def test_a_revision_at_its_limit_is_still_compared(empty: SessionStore) -> None:
+    """Variables that were loaded as written very often are written as any others."""
+    header = '{"type":"header","format":"agent-session-core","version":2}'
+    assert empty.load([header, f'{{"type":"session","id":"x","state_revision":{2**62}}}']).problem_count == 0
+    state = empty.session("x").state
+    for _ in range(2):
+        state.update(a=1, expected_revision=state.revision)
+    assert state.revision == 2**62 + 2
+
+
 def test_variables_that_are_there_already_stay(full: SessionStore, empty: SessionStore) -> None:
     """The user's and the application's own variables are not mixed with those of a file."""
     mine = empty.session("mine", user_id="ana")
