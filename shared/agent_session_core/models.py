@@ -386,7 +386,7 @@ class IndexReport:
         stale: indexed with other content than is stored.
         orphaned: indexed and not stored.
         rejected: set aside by the index, with the reason.
-        pending: changes that the index has not been told yet.
+        pending: changes that the index has not been told yet: the next search brings them in, and they are no fault.
     """
 
     missing: int = 0
@@ -398,8 +398,8 @@ class IndexReport:
 
     @property
     def consistent(self) -> bool:
-        """True where the index holds exactly what is stored and nothing is pending or set aside."""
-        return not (self.missing or self.stale or self.orphaned or self.rejected or self.pending)
+        """True where nothing is to be put right; changes that are pending come in by themselves."""
+        return not (self.missing or self.stale or self.orphaned or self.rejected)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -377,7 +377,12 @@ def test_delete_asks(run: Run, filled: Path) -> None:
 
 def test_verify_and_repair(run: Run, filled: Path) -> None:
     """An index that lacks something is told of with exit code 1, and put right by --repair."""
-    assert "will come in with the next search" in run("verify").stdout
+    told = run("verify").stdout
+    assert "as it should be" in told
+    assert "will come in with the next search" in told
+    waiting = _json(run("verify", "--json"))
+    assert waiting["consistent"] is True
+    assert waiting["pending"] > 0
     run("search", "tyres")
     assert "exactly what is stored." in run("verify").stdout
     assert _json(run("verify", "--json"))["consistent"] is True

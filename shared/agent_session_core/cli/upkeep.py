@@ -83,7 +83,7 @@ def verify(
         print_json(_index_as_json(report))
     else:
         _print_index(report)
-    if _is_wrong(report):
+    if not report.consistent:
         raise typer.Exit(1)
 
 
@@ -163,16 +163,14 @@ def _index_as_json(report: IndexReport) -> dict[str, Any]:
     }
 
 
-def _is_wrong(report: IndexReport) -> bool:
-    """Whether something is to be put right; changes that wait for the next search are not."""
-    return bool(report.missing or report.stale or report.orphaned or report.rejected)
-
-
 def _print_index(report: IndexReport) -> None:
     screen = console()
-    if not _is_wrong(report):
-        waiting = f"; {count(report.pending, 'change')} will come in with the next search" if report.pending else ""
-        screen.print(Text(f"The index holds exactly what is stored{waiting}.", style="green"))
+    if report.consistent and not report.pending:
+        screen.print(Text("The index holds exactly what is stored.", style="green"))
+        return
+    if report.consistent:
+        waiting = f"{count(report.pending, 'change')} will come in with the next search"
+        screen.print(Text(f"The index is as it should be; {waiting}.", style="green"))
         return
     screen.print(Text("The index is not as it should be:", style="yellow"))
     screen.print(
