@@ -78,7 +78,11 @@ class ScopedState(MutableMapping[str, Any]):
         return len(self.all())
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and self._database.read(partial(self._one, key=key)) is not None
+        try:
+            name = _name(key)
+        except InvalidInput:  # what cannot be a name is none
+            return False
+        return self._database.read(partial(self._one, key=name)) is not None
 
     @property
     def revision(self) -> int:

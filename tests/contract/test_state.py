@@ -22,6 +22,7 @@ def test_state_is_a_mapping(session: Session) -> None:
     assert sorted(state) == ["budget", "cities", "flag"]
     del state["budget"]
     assert "budget" not in state
+    assert [name in state for name in ("\ud800", "", "a\nb", "x" * 600)] == [False] * 4
     with pytest.raises(KeyError, match="budget"):
         state["budget"]
     with pytest.raises(KeyError, match="budget"):
