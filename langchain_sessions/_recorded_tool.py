@@ -12,7 +12,7 @@ from pydantic import Field, PrivateAttr
 
 from agent_session_core import InvalidInput
 from agent_session_core.errors import ToolCallUnsettled
-from agent_session_core.recording import Key, Recording, plain
+from agent_session_core.recording import Key, Recording, checked_key, plain
 from agent_session_core.tooling import short
 from langchain_sessions._runs import RunSession
 
@@ -143,11 +143,12 @@ def recorded_tool(
         idempotency_key: makes the key of the model's arguments, which it is given by keyword; None for no key.
 
     Raises:
-        InvalidInput: for what is no tool or no store, and for a user other than the store's.
+        InvalidInput: for what is no tool, no store or no function, and for a user other than the store's.
         ToolCallUnsettled: in a call that was not made by a model.
     """
     if not isinstance(tool, BaseTool):
         raise InvalidInput(f"tool: expected a LangChain tool, got {type(tool).__name__}; make one by @tool")
+    checked_key(idempotency_key)
     return RecordedTool(tool, RunSession.of(store, session_id, user_id, user_id_key), idempotency_key)
 
 

@@ -10,7 +10,7 @@ from llama_index.core.base.llms.types import ChatMessage, ContentBlock, TextBloc
 from llama_index.core.tools import BaseTool, FunctionTool, ToolOutput, adapt_to_async_tool
 
 from agent_session_core import InvalidInput, SessionStore, ToolCallPart
-from agent_session_core.recording import Key, Recording
+from agent_session_core.recording import Key, Recording, checked_key
 from llamaindex_sessions._blocks import block_from_json, block_to_json
 from llamaindex_sessions._messages import message_to_record
 from llamaindex_sessions._runs import RunContext, RunSession
@@ -107,11 +107,12 @@ def recorded_tool(
         idempotency_key: makes the key of the model's arguments, which it is given by keyword; None for no key.
 
     Raises:
-        InvalidInput: for what is no tool or no store, and for a user other than the store's.
+        InvalidInput: for what is no tool, no store or no function, and for a user other than the store's.
         ToolCallUnsettled: in a call whose earlier one runs, or ended nobody knows how.
     """
     if not isinstance(tool, BaseTool):
         raise InvalidInput(f"tool: expected a LlamaIndex tool, got {type(tool).__name__}; use FunctionTool")
+    checked_key(idempotency_key)
     return RecordedTool(tool, RunSession.of(store, session_id, user_id), idempotency_key)
 
 

@@ -6,7 +6,7 @@ import inspect
 import reprlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, cast
 
 from agent_session_core import _checks
@@ -14,7 +14,7 @@ from agent_session_core.errors import InvalidInput
 from agent_session_core.session import Session
 from agent_session_core.tool_calls import MAX_RESULT, RunningToolCall
 
-__all__ = ["Recording", "plain", "recorded"]
+__all__ = ["Recording", "checked_key", "plain", "recorded"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,6 +25,10 @@ MAX_ARGUMENT = 64 * 1024
 
 _WORDS = reprlib.Repr()
 _WORDS.maxstring = _WORDS.maxother = 2_000
+
+
+UNSHOWN = "not JSON"
+"""Under this name the ledger shows a function's result that it cannot hold."""
 
 
 def _given(result: Any) -> Any:
@@ -52,12 +56,14 @@ class Recording(Generic[T]):
     Attributes:
         name: the tool's name in the ledger.
         dump: makes JSON of a result; what it gives and is not JSON is recorded as a text that shows it.
+        show: what is recorded of such a text.
         load: makes a result of that JSON, for a call that is not to act again.
         failure: why a result says that the tool failed; None where it does not.
     """
 
     name: str
     dump: Callable[[T], Any] = _given
+    show: Callable[[str], Any] = _given
     load: Callable[[Any], T] = _given
     failure: Callable[[T], str | None] = _never
 
@@ -89,7 +95,7 @@ class Recording(Generic[T]):
             result = act(call.id)
             error = self.failure(result)
             if error is None:
-                call.succeed(plain(self.dump(result)))
+                call.succeed(self._kept(result))
             else:
                 call.fail(error)
             return result
@@ -110,10 +116,19 @@ class Recording(Generic[T]):
             result = await act(call.id)
             error = self.failure(result)
             if error is None:
-                await call.asucceed(plain(self.dump(result)))
+                await call.asucceed(self._kept(result))
             else:
                 await call.afail(error)
             return result
+
+    def _kept(self, result: T) -> Any:
+        """What is recorded of a result; the tool has acted, so nothing that goes wrong here undoes it."""
+        try:
+            dumped = self.dump(result)
+        except Exception:  # noqa: BLE001  # whatever the caller's function raises
+            return self.show(_WORDS.repr(result))
+        kept = plain(dumped)
+        return kept if kept is dumped else self.show(kept)
 
     def _call(
         self, session: Session, arguments: Mapping[str, Any], call_id: str | None, key: str | None
@@ -137,7 +152,8 @@ def recorded(
     on its way.
 
     Arguments and results that are not JSON are recorded as texts that show them. An earlier result comes back as its
-    JSON does; for results of other types give ``dump`` and ``load``.
+    JSON does (a tuple as a list); a repeated call whose earlier result was no JSON is refused. For such results give
+    ``dump`` and ``load``.
 
     Args:
         session: whose ledger it is, or what gives the session of a call (for an async function also an async one).
@@ -147,18 +163,31 @@ def recorded(
         load: makes the result of that JSON again.
 
     Raises:
-        InvalidInput: for a session, name or function that cannot be used; in a call, for a key that is no id.
+        InvalidInput: for a session, name or function that cannot be used; in a call, for a key that is no id, and
+            for an earlier result that was no JSON.
         ToolCallUnsettled: in a call, when an earlier one with the key runs, or ended nobody knows how.
     """
-    if not isinstance(session, Session) and not callable(session):
-        raise InvalidInput(f"session: expected a Session, or a function that gives one, got {_checks.shown(session)}")
+    if not isinstance(session, Session) and (not callable(session) or _asks_for_arguments(session)):
+        raise InvalidInput(
+            f"session: expected a Session, or a function without arguments that gives one, got "
+            f"{_checks.shown(session)}; write @recorded(session)"
+        )
+    checked_key(idempotency_key)
+    for argument, function in (("dump", dump), ("load", load)):
+        _check_function(function, argument)
     given = session
 
     def decorated(function: Callable[P, T]) -> Callable[P, T]:
+        if not callable(function):
+            raise InvalidInput(
+                f"function: expected a function, got {_checks.shown(function)}; write @recorded(session)"
+            )
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise InvalidInput("function: a generator has no one result to record; record a function that returns")
         called = getattr(function, "__name__", type(function).__name__) if name is None else name
-        recording: Recording[Any] = Recording(name=_checks.identifier(called, "name"), dump=dump, load=load)
+        recording: Recording[Any] = Recording(
+            name=_checks.identifier(called, "name"), dump=dump, show=_shown, load=partial(_loaded, called, load)
+        )
         signature = inspect.signature(function)
 
         def shown(*args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
@@ -186,6 +215,44 @@ def recorded(
         return cast("Callable[P, T]", acalling if _is_async(function) else calling)
 
     return decorated
+
+
+def checked_key(idempotency_key: object) -> None:
+    """See that what is to make keys is a function, or None.
+
+    Raises:
+        InvalidInput: saying how one is given.
+    """
+    if idempotency_key is not None:
+        _check_function(idempotency_key, "idempotency_key")
+
+
+def _check_function(value: object, argument: str) -> None:
+    if not callable(value):
+        raise InvalidInput(f"{argument}: expected a function, got {_checks.shown(value)}; write lambda ...: ...")
+
+
+def _asks_for_arguments(function: Callable[..., Any]) -> bool:
+    """Whether it cannot be called without arguments, as far as that can be told."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    free = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return any(each.default is each.empty and each.kind not in free for each in parameters)
+
+
+def _shown(text: str) -> dict[str, str]:
+    return {UNSHOWN: text}
+
+
+def _loaded(name: str, load: Callable[[Any], Any], result: Any) -> Any:
+    if isinstance(result, dict) and result.keys() == {UNSHOWN}:
+        raise InvalidInput(
+            f"{name}: an earlier call with this key gave {result[UNSHOWN]:.200}, which is no JSON; "
+            "give dump= and load= to have it again"
+        )
+    return load(result)
 
 
 def _checked(session: object) -> Session:

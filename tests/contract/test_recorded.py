@@ -192,7 +192,8 @@ def test_what_is_not_json_is_recorded_as_a_text_that_shows_it(session: Session) 
     assert find(Room(7), {"view": Unwilling()}, "x" * 100_000) == Room(7)
     (call,) = session.tool_calls()
     assert isinstance(call.arguments, dict)
-    assert call.arguments["room"] == call.result == "Room(number=7)"
+    assert call.arguments["room"] == "Room(number=7)"
+    assert call.result == {"not JSON": "Room(number=7)"}
     assert "Unwilling instance" in call.arguments["wishes"]
     assert len(call.arguments["long"]) < 2_100
 
@@ -206,6 +207,47 @@ def test_dump_and_load_bring_back_other_types(session: Session) -> None:
 
     assert find(7) == find(7) == Room(7)
     assert [call.result for call in session.tool_calls()] == [{"number": 7}]
+
+
+def test_what_an_earlier_call_gave_and_is_no_json_is_refused_not_changed(session: Session) -> None:
+    """A repeated call never gives a text in place of an object; the error says what to give."""
+
+    @recorded(session, idempotency_key=str)
+    def find(number: int) -> Room:
+        return Room(number)
+
+    assert find(7) == Room(7)
+    with pytest.raises(InvalidInput, match=r"find: .* gave Room\(number=7\), which is no JSON; give dump= and load="):
+        find(7)
+
+
+def test_a_result_that_cannot_be_dumped_does_not_undo_what_acted(session: Session) -> None:
+    """The function gives its result; the ledger says that it succeeded, and shows it."""
+    acted: list[int] = []
+
+    @recorded(session, idempotency_key=str, dump=asdict)
+    def act(number: int) -> int:
+        acted.append(number)
+        return number
+
+    assert act(1) == 1
+    assert [(call.status, call.result) for call in session.tool_calls()] == [("succeeded", {"not JSON": "1"})]
+    with pytest.raises(InvalidInput, match="act: an earlier call"):
+        act(1)
+    assert acted == [1]
+
+
+def test_a_result_within_the_limits_is_recorded(session: Session) -> None:
+    """Also the largest; a larger one is recorded by its beginning, and the function gives all of it."""
+    deep: Any = 1
+    for _ in range(100):
+        deep = [deep]
+    whole, long = "x" * (4 * 1024 * 1024 - 2), "x" * (5 * 1024 * 1024)
+    for result in (deep, whole, long):
+        assert recorded(session, name="give")(lambda result=result: result)() == result
+    first, second, third = (call.result for call in session.tool_calls("succeeded"))
+    assert (first, second) == (deep, whole)
+    assert len(third["not JSON"]) < 2_100
 
 
 async def test_the_session_may_be_given_by_a_function(session: Session, tmp_path: Path) -> None:
@@ -258,6 +300,13 @@ def test_what_cannot_be_recorded_is_refused_before_it_acts(session: Session) -> 
             recorded(session)(generator)
     with pytest.raises(InvalidInput, match="name"):
         recorded(session, name="")(act)
+    with pytest.raises(InvalidInput, match=r"session: .*; write @recorded\(session\)"):
+        recorded(lambda number: number)  # type: ignore[arg-type, misc]  # that is the test
+    with pytest.raises(InvalidInput, match=r"function: .* got 5; write @recorded\(session\)"):
+        recorded(act)(5)  # type: ignore[arg-type]  # what a call of a function decorated by a bare @recorded does
+    for option in ("idempotency_key", "dump", "load"):
+        with pytest.raises(InvalidInput, match=f"{option}: expected a function"):
+            recorded(session, **{option: "k"})  # type: ignore[arg-type]  # that is the test
 
     async def aact() -> None:
         act()
