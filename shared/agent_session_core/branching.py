@@ -116,6 +116,7 @@ def undo_rewind(conn: Connection, key: Key) -> int:
         SessionNotFound, SessionNotActive, TurnTaken: as any write.
     """
     source = require_active(conn, key)
+    check_turn(conn, key)
     found = sql_records.one(conn, _place(key, REWIND), "last")
     undo = None if found is None or found.value is None else decode(found.value)
     if undo is None or source.revision != undo["revision"]:

@@ -10,10 +10,12 @@ import asyncio
 import os
 import threading
 import time
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
+from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection
 
@@ -24,13 +26,18 @@ from agent_session_core.keys import Key, require_active
 from agent_session_core.sql import leases as sql
 from agent_session_core.sql.engine import Database
 
-__all__ = ["Keeper", "NoKeeper", "Turn", "fenced", "from_now"]
+T = TypeVar("T")
+
+__all__ = ["Keeper", "NoKeeper", "Turn", "fenced", "from_now", "taken"]
 
 LEASE = 30.0
 """Seconds until a lease ends whose process is gone, unless the store is told another time."""
 POLL = (0.02, 0.5)
 """Seconds between two looks at a lease that is taken: at first, and at most."""
 TURN = "turn"
+
+_Entered: TypeAlias = tuple[int, int | None]
+"""The token of a turn, and of the one that its context was in before."""
 
 _turns: ContextVar[dict[tuple[int, int], int]] = ContextVar("agent_session_turns")
 """The tokens of the turns that a context is in, by database and session."""
@@ -125,15 +132,46 @@ class NoKeeper(Keeper):
         """Nothing is held."""
 
 
+async def taken(taking: Coroutine[Any, Any, T], give_back: Callable[[T], Coroutine[Any, Any, None]]) -> T:
+    """What ``taking`` takes; where the caller is cancelled meanwhile, what it took is given back before that is told.
+
+    So that nothing stays taken by somebody who never learnt of it.
+    """
+    task = asyncio.ensure_future(taking)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await _outlast(asyncio.ensure_future(_returned(task, give_back)))
+        raise
+
+
+async def _returned(task: asyncio.Future[T], give_back: Callable[[T], Coroutine[Any, Any, None]]) -> None:
+    try:
+        took = await task
+        await give_back(took)
+    except SessionError:
+        pass  # nothing was taken; or the lease ends by itself
+
+
+async def _outlast(task: asyncio.Future[None]) -> None:
+    """Wait for ``task``, however often the waiting is cancelled."""
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            continue
+
+
 class Turn:
     """A session's turn: a context in which this worker alone answers the session.
 
-    Writes in the context carry its token. Should another worker have taken the turn over, because this one stood still
-    for longer than its lease, they are refused with :class:`TurnTaken`, and nothing of them is stored. A turn within a
+    It keeps out those who take the turn too, and nobody else: a write outside of any turn is stored. Writes in the
+    context carry its token. Should another worker have taken the turn over, because this one stood still for longer
+    than its lease, the next of them is refused with :class:`TurnTaken`, and nothing of it is stored. A turn within a
     turn of the same session belongs to it.
     """
 
-    __slots__ = ("_database", "_keeper", "_key", "_outer", "_timeout", "_token")
+    __slots__ = ("_database", "_entered", "_keeper", "_key", "_timeout")
 
     def __init__(self, database: Database, keeper: Keeper, key: Key, timeout: float) -> None:
         """For the session's handle."""
@@ -143,8 +181,7 @@ class Turn:
         self._keeper = keeper
         self._key = key
         self._timeout = timeout
-        self._token: int | None = None
-        self._outer: int | None = None
+        self._entered: list[_Entered | None] = []
 
     def __enter__(self) -> Turn:
         if self._within():
@@ -154,37 +191,36 @@ class Turn:
             self._give_up_after(deadline)
             time.sleep(pause)
             pause = min(pause * 2, POLL[1])
-        self._entered(token)
+        self._begin(token)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._token is not None:
-            self._left(self._token)
-            self._database.write(partial(self._give_back, token=self._token))
+        if (token := self._leave()) is not None:
+            self._database.write(partial(self._give_back, token=token))
 
     async def __aenter__(self) -> Turn:
         if self._within():
             return self
         deadline, pause = time.monotonic() + self._timeout, POLL[0]
-        while (token := await self._database.awrite(self._take)) is None:
+        while (token := await taken(self._database.awrite(self._take), self._give_back_unused)) is None:
             self._give_up_after(deadline)
             await asyncio.sleep(pause)
             pause = min(pause * 2, POLL[1])
-        self._entered(token)
+        self._begin(token)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        if self._token is not None:
-            self._left(self._token)
-            await asyncio.shield(self._database.awrite(partial(self._give_back, token=self._token)))
+        if (token := self._leave()) is not None:
+            await asyncio.shield(self._database.awrite(partial(self._give_back, token=token)))
 
     def _within(self) -> bool:
         """Whether the context is in a turn of the session that has not ended; then this one is a part of it."""
-        self._token = None
-        self._outer = fenced(self._key).turn
-        return self._keeper.holds(self._key.session, TURN, self._outer)
+        within = self._keeper.holds(self._key.session, TURN, fenced(self._key).turn)
+        if within:
+            self._entered.append(None)
+        return within
 
     def _take(self, conn: Connection) -> int | None:
         require_active(conn, self._key)
@@ -198,16 +234,26 @@ class Turn:
                 "wait longer (timeout=) or try later"
             )
 
-    def _entered(self, token: int) -> None:
-        self._token = token
+    def _begin(self, token: int) -> None:
+        self._entered.append((token, fenced(self._key).turn))
         _turns.set({**_turns.get({}), (self._key.database, self._key.session): token})
         self._keeper.hold(self._key.session, TURN, token)
 
-    def _left(self, token: int) -> None:
+    def _leave(self) -> int | None:
+        """Leave what was entered last; the token to be given back, where that was no part of another turn."""
+        entered = self._entered.pop()
+        if entered is None:
+            return None
+        token, outer = entered
         place, held = (self._key.database, self._key.session), dict(_turns.get({}))
         held.pop(place, None)
-        _turns.set(held if self._outer is None else {**held, place: self._outer})
+        _turns.set(held if outer is None else {**held, place: outer})
         self._keeper.drop(self._key.session, TURN, token)
+        return token
+
+    async def _give_back_unused(self, token: int | None) -> None:
+        if token is not None:
+            await self._database.awrite(partial(self._give_back, token=token))
 
     def _give_back(self, conn: Connection, token: int) -> None:
         sql.prolong(conn, [(self._key.session, TURN, token)], until=0)

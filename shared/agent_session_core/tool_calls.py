@@ -17,7 +17,7 @@ from agent_session_core._json import decode, encode
 from agent_session_core.content import from_microseconds, new_id, now, to_microseconds
 from agent_session_core.errors import InvalidInput, ToolCallUnsettled
 from agent_session_core.keys import Key, require, take_numbers
-from agent_session_core.leases import Keeper, fenced, from_now
+from agent_session_core.leases import Keeper, fenced, from_now, taken
 from agent_session_core.models import TOOL_CALL_STATUSES, Message, ToolCallPart, ToolCallStatus
 from agent_session_core.reading import Reading, read
 from agent_session_core.sql import leases as sql_leases
@@ -60,9 +60,9 @@ class ToolCall:
 class RunningToolCall:
     """A tool call under way: a context whose end settles it.
 
-    Say :meth:`succeed` with the result. An exception that leaves the context is recorded as the call's failure; one
-    that breaks it off (an interrupt, a cancelled task) leaves ``unknown``, since nobody knows how far the tool came; so
-    does a result that cannot be recorded.
+    Say :meth:`succeed` with the result; a block that ends without a word has succeeded with None. An exception that
+    leaves the context is recorded as the call's failure; one that breaks it off (an interrupt, a cancelled task) leaves
+    ``unknown``, since nobody knows how far the tool came; so does a result that cannot be recorded.
 
     Attributes:
         id: the call's id.
@@ -91,16 +91,18 @@ class RunningToolCall:
         """Record the result: any JSON value.
 
         Raises:
-            InvalidInput: when it is not JSON or too large, or the call has ended already.
+            InvalidInput: when it is not JSON or too large, the call has ended already, or has not begun.
             SessionNotFound: when the session has been deleted.
             SessionNotActive: when it is closed, expired or archived.
         """
+        self._check_begun()
         self._acted = True
         self._calls.settle(self.id, result=result, token=self._token)
         self._done(result)
 
     async def asucceed(self, result: Any = None) -> None:
         """As :meth:`succeed`."""
+        self._check_begun()
         self._acted = True
         await self._calls.asettle(self.id, result=result, token=self._token)
         self._done(result)
@@ -111,11 +113,13 @@ class RunningToolCall:
         Raises:
             InvalidInput, SessionNotFound, SessionNotActive: as :meth:`succeed`.
         """
+        self._check_begun()
         self._calls.settle(self.id, error=error, token=self._token)
         self._settled = True
 
     async def afail(self, error: str) -> None:
         """As :meth:`fail`."""
+        self._check_begun()
         await self._calls.asettle(self.id, error=error, token=self._token)
         self._settled = True
 
@@ -143,14 +147,18 @@ class RunningToolCall:
         finally:
             self._calls.let_go(self.id, self._token)
 
+    def _check_begun(self) -> None:
+        if self._token is None and self.earlier is None:
+            raise InvalidInput(f"tool call {_checks.shown(self._given.name)}: it has not begun; enter it by 'with'")
+
     def _done(self, result: Any) -> None:
         self._settled = True
         self._given = replace(self._given, result=result)
 
     def _begun(self, call: ToolCall, token: int | None) -> None:
-        self.id, self._token = call.id, token
-        if call.status == "succeeded":
-            self.earlier, self._settled = call, True
+        self.id, self._token, self._acted = call.id, token, False
+        self._settled = call.status == "succeeded"
+        self.earlier = call if self._settled else None
 
     def _outcome(self, error: BaseException | None) -> dict[str, Any] | None:
         if self._settled:
@@ -158,7 +166,7 @@ class RunningToolCall:
         if error is None:
             return {"result": None}
         broken_off = self._acted or not isinstance(error, Exception)
-        return {"error": f"{type(error).__name__}: {error}"[:2_000], "unknown": broken_off}
+        return {"error": _told(error), "unknown": broken_off}
 
 
 class ToolCalls:
@@ -213,7 +221,13 @@ class ToolCalls:
     async def abegin(self, call: ToolCall, *, loose: bool) -> tuple[ToolCall, int | None]:
         """As :meth:`begin`."""
         work = partial(self._begin, key=fenced(self._key), call=call, loose=loose)
-        return self._renewed(*await self._database.awrite(work))
+        return self._renewed(*await taken(self._database.awrite(work), self._give_back))
+
+    async def _give_back(self, begun: tuple[ToolCall, int | None]) -> None:
+        """Record of a call that never came to act why it did not."""
+        call, token = begun
+        if token is not None:
+            await self.asettle(call.id, error="cancelled before it began", token=token)
 
     def settle(
         self,
@@ -282,18 +296,23 @@ class ToolCalls:
 
     def _begin(self, conn: Connection, key: Key, call: ToolCall, loose: bool) -> tuple[ToolCall, int | None]:
         earlier = self._one(conn, call.id)
-        if earlier is not None and not _same(earlier, call) and (loose or earlier.status != "failed"):
-            if not loose:
-                raise InvalidInput(f"id: {_checks.shown(call.id)} is another call's; leave it out, or give a new one")
-            earlier, call = None, replace(call, id=new_id())
+        if earlier is not None:
+            wrong = _difference(earlier, call)
+            if wrong is None:
+                call = replace(call, idempotency_key=earlier.idempotency_key)
+            elif loose:
+                earlier, call = None, replace(call, id=new_id())
+            elif earlier.status != "failed":
+                raise InvalidInput(f"id: {_checks.shown(call.id)} {wrong}")
         if call.idempotency_key is not None:
             keyed = sql.one(conn, self._keys, call.idempotency_key)
-            earlier = earlier if keyed is None else self._one(conn, decode(keyed.value or ""))
-            if earlier is not None and earlier.name != call.name:
-                raise InvalidInput(
-                    f"idempotency_key: {_checks.shown(call.idempotency_key)} is a call's of "
-                    f"{_checks.shown(earlier.name)}; give this one another"
-                )
+            if keyed is not None:
+                earlier = self._one(conn, decode(keyed.value or ""))
+                if earlier is not None and earlier.name != call.name:
+                    raise InvalidInput(
+                        f"idempotency_key: {_checks.shown(call.idempotency_key)} is a call's of "
+                        f"{_checks.shown(earlier.name)}; give this one another"
+                    )
         if earlier is not None and earlier.status == "succeeded":
             return earlier, None
         if earlier is not None and earlier.status in ("running", "unknown"):
@@ -313,8 +332,11 @@ class ToolCalls:
     ) -> Callable[[Connection], None]:
         call_id = _checks.identifier(call_id, "id")
         _checked(result, "result")
-        if error is not None and (not isinstance(error, str) or result is not None):
-            raise InvalidInput(f"error: {_checks.shown(error)} is no text, or beside a result; give one text, by str()")
+        if error is not None:
+            if result is not None:
+                raise InvalidInput("error: cannot go with a result; give the one or the other")
+            if not isinstance(error, str):
+                raise InvalidInput(f"error: {_checks.shown(error)} is no text; give one, by str()")
         key = fenced(self._key)
         status: ToolCallStatus = "unknown" if unknown else "succeeded" if error is None else "failed"
 
@@ -363,7 +385,7 @@ class ToolCalls:
             "started_at": call.started_at and to_microseconds(call.started_at),
             "finished_at": call.finished_at and to_microseconds(call.finished_at),
         }
-        sql.write(conn, place(self._key), {call.id: _checked(value, "tool call")}, stamp)
+        sql.write(conn, place(self._key), {call.id: encode(value, "tool call", around=1)}, stamp)
         if call.idempotency_key is not None and call.status == "running":
             sql.write(conn, self._keys, {call.idempotency_key: encode(call.id, "id")}, stamp)
 
@@ -433,9 +455,24 @@ def _made(call_id: str, value: Mapping[str, Any], lives: bool) -> ToolCall:
     )
 
 
-def _same(earlier: ToolCall, call: ToolCall) -> bool:
-    arguments = decode(encode(call.arguments, "arguments"))
-    return (earlier.name, earlier.idempotency_key, earlier.arguments) == (call.name, call.idempotency_key, arguments)
+def _difference(earlier: ToolCall, call: ToolCall) -> str | None:
+    """Why a call that has the id of an earlier one is not the same call, and what to do; None where it is."""
+    if (earlier.name, earlier.arguments) != (call.name, decode(encode(call.arguments, "arguments"))):
+        return "is another call's; leave it out, or give a new one"
+    if call.idempotency_key in (None, earlier.idempotency_key):
+        return None
+    key = None if earlier.idempotency_key is None else _checks.shown(earlier.idempotency_key)
+    made = "without an idempotency_key" if key is None else f"with idempotency_key {key}"
+    return f"is a call's that was made {made}; make this one so too, and it is the same call"
+
+
+def _told(error: BaseException) -> str:
+    """What the ledger says of an exception; one that cannot be shown is told by its kind."""
+    kind = type(error).__name__
+    try:
+        return f"{kind}: {error}"[:2_000]
+    except Exception:  # noqa: BLE001  # whatever __str__ raises, the tool's own exception is what counts
+        return kind
 
 
 def _lease(call_id: str) -> str:

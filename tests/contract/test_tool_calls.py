@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -19,11 +20,12 @@ from agent_session_core import (
     ToolCallUnsettled,
 )
 from agent_session_core.sql.tables import leases
-from tests.contract.drivers import Opened
+from tests.contract.drivers import Opened, bare
 
 
 def _end_leases(session: Session) -> None:
     """What happens when the process is gone that renewed them."""
+    session._services.keeper._holds.clear()
     statement = leases.update().where(leases.c.session == session._plain_key.session).values(expires_at=0)
     session._database.write(lambda conn: int(conn.execute(statement).rowcount))
 
@@ -275,6 +277,121 @@ def test_leases_are_renewed_while_calls_run(session: Session) -> None:
             assert [call.status for call in session.tool_calls()][-1] == "running"
     finally:
         keeper.lease = 30.0
+
+
+def nested(levels: int) -> Any:
+    """A value of so many levels."""
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def test_whatever_is_within_the_limits_can_be_recorded(main_session: Session) -> None:
+    """Arguments and results of the size and the depth allowed, both at once: the record that holds them adds none."""
+    deep, long = nested(99), "x" * (4 * 1024 * 1024 - 100)
+    with main_session.tool_call("f", {"deep": deep}) as call:
+        call.succeed([deep])
+    with main_session.tool_call("f", {"long": long}) as call:
+        call.succeed(long)
+    assert [call.result for call in main_session.tool_calls("succeeded")] == [[deep], long]
+
+
+def test_calls_within_the_limits_can_be_moved(main_opened: Opened) -> None:
+    """What can be recorded is exported, and loaded elsewhere."""
+    store, another = main_opened.store(), main_opened.store()
+    with store.session("trip").tool_call("f", {"deep": nested(99), "long": "x" * 4_000_000}) as call:
+        call.succeed([nested(99), "y" * 4_000_000])
+    assert another.load(list(store.export())).problem_count == 0
+    assert another.session("trip").tool_calls() == store.session("trip").tool_calls()
+
+
+def test_one_call_object_may_be_entered_again(session: Session) -> None:
+    """As in a loop that tries again: each attempt records its own outcome, and is handed that of one that succeeded."""
+    call = session.tool_call("book", {"n": 1})
+    outcomes: list[Any] = []
+    for attempt in range(3):
+        with call:
+            if attempt == 0:
+                call.fail("no line")
+            elif call.earlier is None:
+                call.succeed("booked")
+        outcomes += [(told.status, told.result) for told in session.tool_calls()]
+    assert outcomes == [("failed", None), ("succeeded", "booked"), ("succeeded", "booked")]
+    assert call.earlier is not None
+
+
+def test_an_outcome_needs_a_call_that_has_begun(session: Session) -> None:
+    """Outside of its block a call has not begun; the error says to enter it."""
+    call = session.tool_call("book")
+    for outcome in (call.succeed, call.fail):
+        with pytest.raises(InvalidInput, match="'book': it has not begun; enter it by 'with'"):
+            outcome("done")
+    assert session.tool_calls() == []
+
+
+def test_an_id_is_the_same_call_whether_its_key_is_given_again_or_not(session: Session) -> None:
+    """Left out, it is the earlier call's; another one is refused, and the error tells the earlier one."""
+    with session.tool_call("pay", {"n": 1}, id="c1", idempotency_key="k") as call:
+        call.fail("no line")
+    with session.tool_call("pay", {"n": 1}, id="c1") as call:
+        call.succeed("paid")
+    for repeated in (session.tool_call("pay", {"n": 1}, id="c1"), session.tool_call("pay", idempotency_key="k")):
+        with repeated as again:
+            assert again.result == "paid"
+            assert again.earlier is not None
+    with pytest.raises(InvalidInput, match="id: 'c1' is a call's that was made with idempotency_key 'k'; make this"):
+        session.tool_call("pay", {"n": 1}, id="c1", idempotency_key="other").__enter__()
+    with session.tool_call("pay", {"n": 2}, id="c2"):
+        pass
+    with pytest.raises(InvalidInput, match="id: 'c2' is a call's that was made without an idempotency_key; make"):
+        session.tool_call("pay", {"n": 2}, id="c2", idempotency_key="new").__enter__()
+    with pytest.raises(InvalidInput, match="error: cannot go with a result"):
+        session.settle_tool_call("c2", result=1, error="no")
+
+
+def test_a_key_is_anothers_only_where_it_is(session: Session) -> None:
+    """An id whose call failed may be used by another tool; a key nobody had is not that call's."""
+    with session.tool_call("first", id="c1") as call:
+        call.fail("no")
+    with session.tool_call("second", id="c1", idempotency_key="new") as call:
+        call.succeed("done")
+    assert [(told.name, told.status) for told in session.tool_calls()] == [("second", "succeeded")]
+
+
+def test_an_exception_that_cannot_be_shown_is_recorded_by_its_kind(session: Session) -> None:
+    """And comes through as it is."""
+
+    class UnwillingError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    with pytest.raises(UnwillingError), session.tool_call("book"):
+        raise UnwillingError
+    assert [(call.status, call.error) for call in session.tool_calls()] == [("failed", "UnwillingError")]
+
+
+async def test_a_call_cancelled_before_it_began_is_known_not_to_have_acted(main_opened: Opened) -> None:
+    """It is never left running or unknown, and its key is free."""
+    session = await bare(main_opened.store()).asession("cancelled")
+    entered: set[str] = set()
+
+    async def act(name: str) -> None:
+        async with session.tool_call("act", id=name, idempotency_key=name) as call:
+            if call.earlier is None:
+                entered.add(name)
+
+    for moment in range(100):
+        task = asyncio.create_task(act(str(moment)))
+        await asyncio.sleep(moment % 40 / 10_000)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    calls = await session.atool_calls()
+    never = [call for call in calls if call.id not in entered]
+    assert {call.error for call in never} <= {"cancelled before it began"}
+    for call in never:
+        await act(call.id)
+    assert {call.status for call in await session.atool_calls() if call in never} <= {"succeeded"}
 
 
 def test_what_is_no_call_is_refused(main_session: Session) -> None:

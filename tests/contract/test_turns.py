@@ -159,6 +159,7 @@ WRITES: dict[str, Callable[[Session], Any]] = {
     "task": lambda session: session.tasks.add("late"),
     "tool call": lambda session: session.tool_call("late").__enter__(),
     "rewind": lambda session: session.rewind(to=0),
+    "undo_rewind": lambda session: session.undo_rewind(),
     "close": lambda session: session.close(),
     "archive": lambda session: session.archive(),
     "restart": lambda session: session.restart(),
@@ -284,6 +285,55 @@ def test_an_error_in_the_block_gives_the_turn_back(session: Session, other: Sess
     with pytest.raises(ZeroDivisionError), session.turn():
         raise ZeroDivisionError
     _elsewhere(lambda: _take(other))
+
+
+def test_one_turn_object_within_itself(session: Session, other: Session) -> None:
+    """It is given back where its outermost block ends, and may be entered again after that."""
+    turn = session.turn(timeout=0)
+    for _ in range(2):
+        with turn:
+            with turn:
+                session.append(Message.user("inner"))
+            with pytest.raises(TurnTaken, match=TAKEN):
+                _elsewhere(lambda: _take(other))
+        _elsewhere(lambda: _take(other))
+
+
+async def test_who_is_cancelled_on_entering_has_not_taken_the_turn(session: Session) -> None:
+    """Wherever the cancellation comes: the turn is free at once."""
+    entered = 0
+
+    async def work() -> None:
+        nonlocal entered
+        async with session.turn():
+            entered += 1
+
+    for moment in range(200):
+        task = asyncio.create_task(work())
+        await asyncio.sleep(moment % 40 / 10_000)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        async with session.turn(timeout=0):
+            pass
+    assert entered < 200
+
+
+async def test_waiting_for_a_turn_can_be_cancelled_again_and_again(session: Session) -> None:
+    """However often, what was taken meanwhile is given back, and the cancellation is told."""
+
+    async def work() -> None:
+        async with session.turn():
+            raise AssertionError
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with session.turn(timeout=0):
+        pass
 
 
 def test_only_an_active_session_has_turns(session: Session) -> None:
