@@ -268,6 +268,14 @@ def test_a_turn_is_renewed_however_long_it_takes(session: Session, other: Sessio
         session.append(Message.user("still mine"))
 
 
+def test_a_late_renewal_does_not_bring_back_what_was_given_back(session: Session, other: Session) -> None:
+    """One that was under way when the block ended finds nothing to renew: the turn is free."""
+    with session.turn():
+        ((number, name, token),) = session._services.keeper._holds
+    session._database.write(lambda conn: sql.prolong(conn, [(number, name, token)], until=2**62))
+    _elsewhere(lambda: _take(other))
+
+
 def test_nothing_renews_what_nobody_holds(session: Session) -> None:
     """The thread that renews ends with the last turn, and a closed store renews nothing."""
     keeper = session._services.keeper

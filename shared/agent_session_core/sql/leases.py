@@ -42,10 +42,10 @@ def take(conn: Connection, session: int, name: str, *, at: int, until: int) -> i
 
 
 def prolong(conn: Connection, holds: Iterable[tuple[int, str, int]], until: int) -> None:
-    """Move the end of leases (session, name, token) that are still their holder's; 0 gives them back."""
+    """Move the end of leases (session, name, token) that are still their holder's; 0 gives them back, for good."""
     for session, name, held_token in holds:
         conn.execute(
             update(leases)
-            .where(_l.session == session, _l.name == name, _l.token == held_token)
+            .where(_l.session == session, _l.name == name, _l.token == held_token, _l.expires_at > 0)
             .values(expires_at=until)
         )
