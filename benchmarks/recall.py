@@ -2,6 +2,7 @@
 
     python benchmarks/recall.py path/to/locomo10.json
     python benchmarks/recall.py path/to/questions.jsonl --modes hybrid --json scores.jsonl
+    python benchmarks/recall.py path/to/locomo10.json --index http://127.0.0.1:9200
 
 All conversations are put into one store, each as a user of its own. Two forms of file are read:
 
@@ -12,7 +13,8 @@ All conversations are put into one store, each as a user of its own. Two forms o
   ``category`` may be left out.
 
 Printed are the means over questions of R@k (the share of the gold messages among the first k), hit@10 (any of them) and
-nDCG@10, with 95 % bootstrap intervals, by category; the same for sessions; and what it took.
+nDCG@10, with 95 % bootstrap intervals, by category; the same for sessions; and what it took. With ``--index`` the same
+store is searched through Elasticsearch too, and told is how many of the first ten both found.
 """
 
 from __future__ import annotations
@@ -149,7 +151,8 @@ def ask_all(
             ranked = ask(conversation, question)
             taken = time.perf_counter() - start
             row = {"conversation": conversation.name, "question": question.text, "category": question.category}
-            rows.append(row | scores(ranked, gold_of(conversation, question)) | {"seconds": taken})
+            metrics = scores(ranked, gold_of(conversation, question))
+            rows.append(row | metrics | {"seconds": taken, "found": list(ranked)})
     return rows
 
 
@@ -169,6 +172,36 @@ def show(title: str, rows: Sequence[dict[str, Any]]) -> None:
     print(f"  a question: p50 {taken[len(taken) // 2]:.1f} ms, p95 {taken[len(taken) * 95 // 100]:.1f} ms")
 
 
+def measure(
+    store: SessionStore, conversations: Sequence[Conversation], modes: Sequence[str], title: str
+) -> list[dict[str, Any]]:
+    """Ask everything in each of the modes, and print the tables."""
+    written = []
+    for mode in modes:
+
+        def messages(conversation: Conversation, question: Question, mode: Any = mode) -> Sequence[str]:
+            hits = store.search(question.text, user_id=conversation.name, mode=mode, limit=DEPTH)
+            return [hit.message.id or "" for hit in hits]
+
+        def sessions(conversation: Conversation, question: Question, mode: Any = mode) -> Sequence[str]:
+            hits = store.search(question.text, user_id=conversation.name, mode=mode, group_by="session", limit=DEPTH)
+            return [hit.session_id.split("/", 1)[1] for hit in hits]
+
+        rows = ask_all(conversations, messages, lambda _, question: question.gold)
+        show(f"{title}{mode}, messages", [row for row in rows if row["category"] != UNANSWERABLE])
+        by_session = ask_all(conversations, sessions, lambda held, asked: frozenset(map(held.session_of, asked.gold)))
+        show(f"{title}{mode}, sessions", by_session)
+        written += [{"mode": mode, "unit": "message"} | row for row in rows]
+        written += [{"mode": mode, "unit": "session"} | row for row in by_session]
+    return written
+
+
+def overlap(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -> float:
+    """The share of the first ten that both found, over the questions for messages."""
+    pairs = [(set(a["found"]), set(b["found"])) for a, b in zip(ours, theirs, strict=True) if a["unit"] == "message"]
+    return statistics.fmean(len(a & b) / max(len(a), len(b)) for a, b in pairs if a or b)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -176,46 +209,42 @@ def main() -> None:
     parser.add_argument("--modes", nargs="+", default=["keyword", "semantic", "hybrid"])
     parser.add_argument("--analyzer", default="english", choices=["english", "none"])
     parser.add_argument("--half", type=int, choices=[0, 1], help="only every other conversation, from this one on")
+    parser.add_argument(
+        "--index", nargs="+", default=[], metavar="URL", help="also through these Elasticsearch servers"
+    )
     parser.add_argument("--json", type=Path, help="write one line a question here")
     options = parser.parse_args()
     conversations = read(options.file)[options.half :: 2] if options.half is not None else read(options.file)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        SessionStore.open(f"sqlite:///{folder}/recall.db", analyzer=options.analyzer) as store,
-    ):
-        start = time.perf_counter()
-        count = fill(store, conversations)
-        filled = time.perf_counter()
-        store.search("warm up")
-        indexed = time.perf_counter()
-        print(
-            f"{count:,} messages of {len(conversations)} users stored in {filled - start:.2f} s, indexed in "
-            f"{indexed - filled:.2f} s ({(indexed - filled) / count * 1e3:.2f} ms a message)"
-        )
-        written = []
-        for mode in options.modes:
-
-            def messages(conversation: Conversation, question: Question, mode: Any = mode) -> Sequence[str]:
-                hits = store.search(question.text, user_id=conversation.name, mode=mode, limit=DEPTH)
-                return [hit.message.id or "" for hit in hits]
-
-            def sessions(conversation: Conversation, question: Question, mode: Any = mode) -> Sequence[str]:
-                hits = store.search(
-                    question.text, user_id=conversation.name, mode=mode, group_by="session", limit=DEPTH
-                )
-                return [hit.session_id.split("/", 1)[1] for hit in hits]
-
-            rows = ask_all(conversations, messages, lambda _, question: question.gold)
-            answerable = [row for row in rows if row["category"] != UNANSWERABLE]
-            show(f"{mode}, messages", answerable)
-            by_session = ask_all(
-                conversations, sessions, lambda held, asked: frozenset(map(held.session_of, asked.gold))
+    written: list[dict[str, Any]] = []
+    own: list[dict[str, Any]] = []
+    for index in (None, *options.index):
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            SessionStore.open(f"sqlite:///{folder}/recall.db", analyzer=options.analyzer, index=index) as store,
+        ):
+            start = time.perf_counter()
+            count = fill(store, conversations)
+            filled = time.perf_counter()
+            store.search("warm up")
+            while store.verify().pending:
+                time.sleep(0.1)
+            store.search("warm up", wait=True)
+            indexed = time.perf_counter()
+            print(
+                f"{index or 'embedded'}: {count:,} messages of {len(conversations)} users stored in "
+                f"{filled - start:.2f} s, indexed in {indexed - filled:.2f} s "
+                f"({(indexed - filled) / count * 1e3:.2f} ms a message)"
             )
-            show(f"{mode}, sessions", by_session)
-            written += [{"mode": mode, "unit": "message"} | row for row in rows]
-            written += [{"mode": mode, "unit": "session"} | row for row in by_session]
-        if options.json:
-            options.json.write_text("".join(json.dumps(row) + "\n" for row in written), encoding="utf-8")
+            rows = measure(store, conversations, options.modes, "" if index is None else f"{index} ")
+            if index is None:
+                own = rows
+            else:
+                for mode in options.modes:
+                    both = ([row for row in some if row["mode"] == mode] for some in (own, rows))
+                    print(f"{index} {mode}: {overlap(*both):.3f} of the first ten are those of the embedded index")
+            written += [{"index": index} | row for row in rows]
+    if options.json:
+        options.json.write_text("".join(json.dumps(row) + "\n" for row in written), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ from agent_session_core.models import (
 )
 from agent_session_core.ports import Embedder
 from agent_session_core.recording import recorded
+from agent_session_core.search.elastic.settings import ElasticsearchIndex
 from agent_session_core.session import OpenWork, Session
 from agent_session_core.state import StateWrite
 from agent_session_core.store import SessionStore
@@ -63,6 +64,7 @@ __all__ = [
     "CorruptRecord",
     "DataPart",
     "DatabaseTooNew",
+    "ElasticsearchIndex",
     "Embedder",
     "EmbeddingChanged",
     "ErasureReceipt",

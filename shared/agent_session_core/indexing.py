@@ -12,21 +12,21 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from agent_session_core.embedding.service import EmbeddingService, digest
 from agent_session_core.errors import EmbeddingChanged, IndexUnavailable
 from agent_session_core.search import changes as sql
 from agent_session_core.search import embeddings, tasks
+from agent_session_core.search.elsewhere import require_here
 from agent_session_core.search.entries import embedded_texts
-from agent_session_core.search.rows import clean
+from agent_session_core.search.making import REST
 from agent_session_core.search.statements import FORMAT, IndexRow, Info, info
-from agent_session_core.search.vectors import SCALE, embed_question, embed_where_possible, pack
+from agent_session_core.search.vectors import SCALE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
-    from agent_session_core.ports import Embedder, Vectors
+    from agent_session_core.search.making import VectorMaker
     from agent_session_core.search.tasks import Task
     from agent_session_core.search.words import Words
     from agent_session_core.sql.engine import Database
@@ -35,8 +35,6 @@ __all__ = ["Indexer"]
 
 BATCH = 256
 """Messages made ready and written together."""
-REST = 2.0
-"""Seconds for which an embedder that failed is left alone."""
 LONGEST_WAIT = 60.0
 """Seconds after which what could not be embedded is tried again, at the latest."""
 
@@ -62,23 +60,19 @@ class Indexer:
 
     Args:
         database: where messages, outbox and index are.
-        embedder: makes the vectors.
+        maker: makes the vectors.
         words: the tokenizer; its analyzer makes the stems.
     """
 
-    def __init__(self, database: Database, embedder: Embedder, words: Words) -> None:
+    def __init__(self, database: Database, maker: VectorMaker, words: Words) -> None:
         self._database = database
-        self._embedder = embedder
-        self._is_service = isinstance(embedder, EmbeddingService)  # worth remembering what it gave
+        self._maker = maker
         self._words = words
         self._turn = threading.Lock()  # threads of one process would only do the same work twice
-        self._rests_until = 0.0
-        self._failure: IndexUnavailable | None = None
-        self._refused = False  # whether the last question could not be embedded
 
     def fits(self, made: Info) -> bool:
         """Whether an index was made with this analyzer and embedder, by this version of the package."""
-        return (made.format, made.analyzer, made.embedding) == (FORMAT, self._words.analyzer, self._embedder.name)
+        return (made.format, made.analyzer, made.embedding) == (FORMAT, self._words.analyzer, self._maker.name)
 
     def require(self, made: Info) -> None:
         """Check that an index can be used with this analyzer and embedder.
@@ -89,34 +83,13 @@ class Indexer:
         if not self.fits(made):
             raise EmbeddingChanged(
                 f"embedder: the index was made with {made.embedding!r:.80} and analyzer {made.analyzer!r} (format "
-                f"{made.format}), the store was opened with {self._embedder.name!r:.80} and {self._words.analyzer!r} "
+                f"{made.format}), the store was opened with {self._maker.name!r:.80} and {self._words.analyzer!r} "
                 f"(format {FORMAT}); open it with those, or call store.reindex()"
             )
 
     def made_now(self, slot: int, generation: int, *, building: bool, dimensions: int | None = None) -> Info:
         """What an index is made with from now on."""
-        return Info(slot, generation, building, FORMAT, self._words.analyzer, self._embedder.name, dimensions)
-
-    def embed_question(self, text: str) -> Vectors:
-        """The unit vector of a question.
-
-        Raises:
-            IndexUnavailable: when the embedder fails, or failed a moment ago.
-        """
-        self._check_rested()
-        try:
-            vector = embed_question(self._embedder, clean(text))
-        except IndexUnavailable as error:
-            if self._refused:  # one question may be to blame itself, two in a row hardly
-                self._leave_alone(error)
-            self._refused = True
-            raise
-        self._refused = False
-        return vector
-
-    def wake(self) -> None:
-        """Ask an embedder that failed a moment ago again."""
-        self._rests_until = 0.0
+        return Info(slot, generation, building, FORMAT, self._words.analyzer, self._maker.name, dimensions)
 
     def drain(self, tenant: str, user_id: str | None = None) -> int:
         """Index what has changed; how many messages were looked at.
@@ -147,27 +120,20 @@ class Indexer:
         Raises:
             IndexUnavailable: when the embedder fails whatever it is given, just now or a moment ago.
         """
-        missing = self._without_known(tenant, [each for task in batch for each in _missing(task)])
-        if not missing:
-            return
-        self._check_rested()
-        try:
-            vectors, refused = embed_where_possible(self._embedder, [each.text for each in missing])
-        except IndexUnavailable as error:
-            self._leave_alone(error)
-            raise
-        for number, (each, blob) in enumerate(zip(missing, pack(vectors), strict=True)):
+        missing = [each for task in batch for each in _missing(task)]
+        made = self._maker.make(tenant, [each.text for each in missing])
+        for number, (each, blob) in enumerate(zip(missing, made.vectors, strict=True)):
             row = each.task.rows[each.place]
-            if number in refused:
+            if number in made.refused:
                 seq = tasks.seq_of(row)
-                each.task.delayed.append(sql.Delayed(each.task.session, seq, seq, sql.ASIDE, 1, refused[number]))
-            elif blob is not None and self._is_service:
-                each.task.embedded[digest(each.text)] = blob
+                each.task.delayed.append(sql.Delayed(each.task.session, seq, seq, sql.ASIDE, 1, made.refused[number]))
+            elif blob is not None and number in made.new:
+                each.task.embedded[made.new[number]] = blob
             each.task.rows[each.place] = row._replace(vector=blob)
 
     def keep_vectors(self, conn: Connection, tenant: str, task: Task) -> None:
         """Keep the vectors that were made for a session that is there, so that none is made twice."""
-        embeddings.keep(conn, tenant, self._embedder.name, task.session, task.embedded)
+        embeddings.keep(conn, tenant, self._maker.name, task.session, task.embedded)
 
     def know_dimensions(self, conn: Connection, tenant: str, made: Info, batch: Sequence[Task]) -> None:
         """Write down the dimensions of an index's vectors when the first are made.
@@ -182,30 +148,10 @@ class Indexer:
         dimensions = new.pop()
         if made.dimensions is not None or new:
             raise EmbeddingChanged(
-                f"embedder: {self._embedder.name!r:.80} gives vectors of {dimensions} dimensions, the index holds "
+                f"embedder: {self._maker.name!r:.80} gives vectors of {dimensions} dimensions, the index holds "
                 f"vectors of {made.dimensions or new.pop()}; give the embedder another name and call store.reindex()"
             )
         sql.write_info(conn, tenant, made._replace(dimensions=dimensions))
-
-    def _without_known(self, tenant: str, missing: list[_Missing]) -> list[_Missing]:
-        """Those whose vectors do not stand in the database; the others are given theirs."""
-        if not (missing and self._is_service):
-            return missing
-        digests = [digest(each.text) for each in missing]
-        read = partial(embeddings.known, tenant=tenant, embedding=self._embedder.name, digests=digests)
-        known = self._database.read(read)
-        for each, key in zip(missing, digests, strict=True):
-            if key in known:
-                each.task.rows[each.place] = each.task.rows[each.place]._replace(vector=known[key])
-        return [each for each, key in zip(missing, digests, strict=True) if key not in known]
-
-    def _leave_alone(self, error: IndexUnavailable) -> None:
-        self._failure = error
-        self._rests_until = time.monotonic() + REST
-
-    def _check_rested(self) -> None:
-        if self._failure is not None and time.monotonic() < self._rests_until:
-            raise self._failure
 
     def _drain(self, tenant: str, due: _Due) -> int:
         now = time.time_ns() // 1_000
@@ -229,7 +175,9 @@ class Indexer:
 
     def _load(self, tenant: str, due: _Due, now: int, up_to: int, conn: Connection) -> _Batch:
         made = info(conn, tenant)
-        if made is not None and not self.fits(made):
+        if made is None:
+            require_here(conn)
+        elif not self.fits(made):
             return _Batch(made, [], [])
         slot = 0 if made is None else made.slot
         batch = _Batch(made, [], [])
@@ -250,6 +198,7 @@ class Indexer:
         tasks.forget(conn, tenant, batch.gone)
         made = info(conn, tenant)
         if made is None:
+            require_here(conn)
             made = self.made_now(0, 1, building=False)
             sql.write_info(conn, tenant, made)
         elif batch.info is None or made.generation != batch.info.generation:

@@ -18,6 +18,7 @@ from agent_session_core.erasure import erase_sessions
 from agent_session_core.errors import InvalidInput, SessionError, SessionNotActive
 from agent_session_core.keys import Key, check_turn, require, take_numbers
 from agent_session_core.sql import blobs
+from agent_session_core.sql import messages as sql_messages
 from agent_session_core.sql import records as sql_records
 from agent_session_core.sql import sessions as sql
 from agent_session_core.sql.engine import Database
@@ -108,6 +109,8 @@ def set_status(conn: Connection, key: Key, status: str, *, allowed: Sequence[str
             "due_at": min((t for t in (expires_at, idle) if t is not None), default=None),
         }
     sql.change(conn, key.params(), values)
+    if "archived" in (status, current):
+        sql_messages.announce_status(conn, key.tenant, [key.session])
 
 
 def restart(conn: Connection, key: Key, *, keep_state: bool) -> int:
@@ -167,6 +170,8 @@ def _carry_out(conn: Connection, scope: Scope, status: str, before: int, at: int
         erase_sessions(conn, scope.tenant, rows, user_id=scope.user_id)
     elif rows:
         sql.set_status(conn, [row.id for row in rows], status, at)
+        if status == "archived":
+            sql_messages.announce_status(conn, scope.tenant, [row.id for row in rows])
     return [row.session_id for row in rows]
 
 

@@ -23,6 +23,8 @@ from agent_session_core.leases import LEASE, Keeper, NoKeeper
 from agent_session_core.lifecycle import Retention, Sweeper, SweepReport, duration, sweep
 from agent_session_core.models import STATUSES, ErasureReceipt, IndexReport, Page, Role, SearchResults, Status
 from agent_session_core.ports import Embedder
+from agent_session_core.search.elastic.settings import ElasticsearchIndex, elasticsearch_index
+from agent_session_core.search.elastic.waking import WakingDatabase
 from agent_session_core.session import Session
 from agent_session_core.session.base import Services, deadline
 from agent_session_core.sql import sessions as sql
@@ -31,11 +33,12 @@ from agent_session_core.sql.open import open_database
 from agent_session_core.transfer import LoadReport, export, load
 
 if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from agent_session_core.filters import Filter
     from agent_session_core.nodes import NodeCollection
-    from agent_session_core.search.embedded import EmbeddedIndex
+    from agent_session_core.ports import SearchIndex
     from agent_session_core.search.request import SearchRequest
 
 __all__ = ["SessionStore"]
@@ -59,7 +62,7 @@ class SessionStore:
     def __init__(
         self,
         database: Database,
-        index: EmbeddedIndex | None,
+        index: SearchIndex | None,
         scope: sql.Scope,
         *,
         analyzer: Analyzer,
@@ -82,7 +85,7 @@ class SessionStore:
         cls,
         url: str | URL | Engine | AsyncEngine = DEFAULT_URL,
         *,
-        index: str | None = None,
+        index: str | ElasticsearchIndex | Elasticsearch | None = None,
         embedder: Embedder | None = None,
         tenant: str = "default",
         analyzer: Analyzer = "english",
@@ -95,7 +98,8 @@ class SessionStore:
             url: ``sqlite:///path``, ``sqlite://`` (in memory) or ``postgresql+psycopg://user:password@host/database``;
                 ``sqlite+aiosqlite``, ``postgresql+asyncpg`` and ``postgresql+psycopg_async`` run the async form
                 natively. Or an engine of the caller's, which the store never closes.
-            index: None for the index inside the database, ``"off"`` for none.
+            index: None for the index inside the database, ``"off"`` for none; the address of an Elasticsearch server
+                (``http://host:9200``), a client of it, or an :class:`ElasticsearchIndex` with settings.
             embedder: what gives texts their vectors; without one, a small static embedding that needs no network.
             tenant: whose sessions these are; stores of different tenants share a database and nothing else.
             analyzer: ``"english"`` stems words, ``"none"`` does not.
@@ -109,8 +113,7 @@ class SessionStore:
         """
         tenant = _checks.identifier(tenant, "tenant")
         _checks.one_of(analyzer, "analyzer", ("english", "none"))
-        if index is not None and index != "off":
-            raise InvalidInput(f"index: {_checks.shown(index)} is not known; use None for the embedded index, or 'off'")
+        server = None if index is None or index == "off" else elasticsearch_index(index)
         if embedder is not None and not isinstance(embedder, Embedder):
             raise InvalidInput(
                 f"embedder: {_checks.shown(embedder)} has no name, embed_documents and embed_query; wrap an embedding "
@@ -120,8 +123,11 @@ class SessionStore:
             raise InvalidInput(f"retention: expected a Retention, got {_checks.shown(retention)}; use Retention(...)")
         seconds = (duration(lease, "lease", least=timedelta(seconds=1), most=timedelta(days=1)) or 0) / 1e6
         database = open_database(url)
-        made = None
-        if index is None:
+        made: SearchIndex | None = None
+        if server is not None:
+            made = server.open(database, embedder=embedder, analyzer=analyzer)
+            database = WakingDatabase(database, made.wake)
+        elif index is None:
             from agent_session_core.search.embedded import EmbeddedIndex  # numpy, for those who search
 
             made = EmbeddedIndex(database, embedder=embedder, analyzer=analyzer)
@@ -335,7 +341,8 @@ class SessionStore:
             recency: how much the newest messages are favoured, 0-1.
             explain: tell with each hit how its score came about.
             wait: first wait until the index has all that was stored before; the embedded index always has.
-            on_outage: ``keyword`` to be answered by words alone, and told so, where meaning is out of reach.
+            on_outage: ``keyword`` to be answered by words alone, and told so, where meaning is out of reach, or the
+                server of the index (then from the newest messages in the database).
 
         Raises:
             InvalidInput: naming the argument that cannot be used.
@@ -584,12 +591,16 @@ class SessionStore:
         """Close what :meth:`open` opened; the stores made by :meth:`for_user` close nothing. Closing twice is fine."""
         if self._owner:
             self._keeper.close()
+            if self._index is not None:
+                self._index.close()
             self._database.close()
 
     async def aclose(self) -> None:
         """As :meth:`close`."""
         if self._owner:
             self._keeper.close()
+            if self._index is not None:
+                await self._database.in_thread(self._index.close)
             await self._database.aclose()
 
     def __enter__(self) -> SessionStore:
@@ -695,7 +706,7 @@ class SessionStore:
         scope = self._scoped(user_id)
         return SearchRequest(query=query, tenant=scope.tenant, user_id=scope.user_id, **options)
 
-    def _required_index(self) -> EmbeddedIndex:
+    def _required_index(self) -> SearchIndex:
         if self._index is None:
             raise IndexUnavailable(
                 "index: this store has none (index='off', or bound to a connection); search by one that has"
@@ -733,7 +744,7 @@ class SessionStore:
         if self._scope.user_id is not None:
             raise InvalidInput(f"{method}: this store is bound to a user; use erase(), or the store it was made from")
 
-    def _whole_index(self) -> EmbeddedIndex:
+    def _whole_index(self) -> SearchIndex:
         """The index, for what concerns all of the tenant: not for a store that is bound to one user."""
         if self._scope.user_id is not None:
             raise InvalidInput("user_id: this store is bound to a user; use the store that for_user() was called on")

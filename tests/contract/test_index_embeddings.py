@@ -84,13 +84,13 @@ def open_store(path: Path) -> Iterator[Open]:
 def index_of(store: SessionStore) -> EmbeddedIndex:
     """A store's index."""
     index = store._index
-    assert index is not None
+    assert isinstance(index, EmbeddedIndex)
     return index
 
 
 def rested(store: SessionStore) -> None:
     """Let the time pass for which a failing embedder is left alone."""
-    index_of(store)._indexer._rests_until = 0.0
+    index_of(store)._maker._rests_until = 0.0
     due = "UPDATE outbox SET leased_until = 0 WHERE leased_until < 1 << 62"
     store._database.write(lambda conn: conn.exec_driver_sql(due))
 

@@ -31,7 +31,7 @@ def store(url: str) -> Iterator[SessionStore]:
 def index_of(store: SessionStore) -> EmbeddedIndex:
     """A store's index."""
     index = store._index
-    assert index is not None
+    assert isinstance(index, EmbeddedIndex)
     return index
 
 

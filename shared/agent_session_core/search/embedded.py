@@ -7,13 +7,14 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from agent_session_core.embedding import EmbeddingService, WordLlamaEmbedder
 from agent_session_core.errors import EmbeddingChanged, IndexUnavailable, SessionError
 from agent_session_core.indexing import Indexer
 from agent_session_core.models import SearchResults
 from agent_session_core.search import changes
 from agent_session_core.search import statements as sql
 from agent_session_core.search.cache import ScopeCache
+from agent_session_core.search.elsewhere import require_here, take_over
+from agent_session_core.search.making import VectorMaker, patient
 from agent_session_core.search.query import read_question
 from agent_session_core.search.rebuild import rebuild
 from agent_session_core.search.refresh import MOST_MESSAGES, up_to_date
@@ -71,12 +72,10 @@ class EmbeddedIndex:
     def _start(self) -> None:
         """Begin with locks of this process's own: a fork may inherit its parent's in the middle of their use."""
         self._process = os.getpid()
-        embedder = self._given or WordLlamaEmbedder()
-        if not isinstance(embedder, EmbeddingService | WordLlamaEmbedder):
-            embedder = EmbeddingService(embedder)
+        self._maker = VectorMaker(self._database, patient(self._given))
         self._store_words = Words(self._analyzer)
         self._words = {str(self._analyzer): self._store_words}
-        self._indexer = Indexer(self._database, embedder, self._store_words)
+        self._indexer = Indexer(self._database, self._maker, self._store_words)
         self._cache = ScopeCache(self._cache_bytes)
 
     def _check_process(self) -> None:
@@ -107,7 +106,7 @@ class EmbeddedIndex:
         if request.mode != "keyword":
             about = self._database.read(partial(self._about, request), snapshot=True)
             try:
-                vector = self._indexer.embed_question(about)
+                vector = self._maker.question(about)
             except IndexUnavailable as error:
                 if request.mode == "semantic" and request.on_outage == "raise":
                     raise
@@ -132,6 +131,8 @@ class EmbeddedIndex:
         """Compare what is stored with what is indexed, message by message. What is pending is counted, not compared."""
         self._check_process()
         made = self._database.read(partial(sql.info, tenant=tenant))
+        if made is None:
+            self._database.read(require_here)
         words = self._store_words if made is None else self._words_of(made.analyzer)
         return verify(self._database, words, tenant)
 
@@ -145,7 +146,7 @@ class EmbeddedIndex:
         made = self._database.read(partial(sql.info, tenant=tenant))
         if made is not None:
             self._indexer.require(made)
-        self._indexer.wake()
+        self._maker.wake()
         mend(self._database, self._store_words, tenant)
         self._indexer.drain(tenant)
         return self.verify(tenant)
@@ -160,15 +161,24 @@ class EmbeddedIndex:
             IndexUnavailable: when the embedder fails.
         """
         self._check_process()
-        self._indexer.wake()
+        self._maker.wake()
+        self._database.write(take_over)
         count = rebuild(self._database, self._indexer, self._store_words, tenant)
         self._cache.clear()
         return count + self._indexer.drain(tenant)
+
+    def wake(self) -> None:
+        """Nothing to do: a search brings its scope up to date by itself."""
+
+    def close(self) -> None:
+        """Nothing to do: the index is in the database."""
 
     def _index_pending(self, request: SearchRequest) -> str | None:
         """Bring the index up to date for a request; why something of it is still not (fully) in it."""
         tenant, user_id = request.tenant, request.user_id
         made, waiting = self._database.read(partial(_standing, tenant, user_id), snapshot=True)
+        if made is None:
+            self._database.read(require_here)
         if made is not None and request.mode != "keyword":
             self._indexer.require(made)
         if waiting.due:

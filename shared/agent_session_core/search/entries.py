@@ -23,7 +23,7 @@ from agent_session_core.search.rows import (
 if TYPE_CHECKING:
     from agent_session_core.search.words import Words
 
-__all__ = ["Entry", "Source", "embedded_texts", "entries"]
+__all__ = ["Entry", "Source", "digest_of", "embedded_texts", "entries"]
 
 ROLE_NUMBERS = {role: number for number, role in enumerate(ROLES)}
 MOST_COUNTED = 65_535
@@ -110,11 +110,11 @@ def _entry(
         source.name,
         source.author,
         source.created_at,
-        _digest(source, bodies),
+        digest_of(source, bodies),
     )
 
 
-def _digest(source: Source, bodies: Sequence[Sequence[int]]) -> int:
+def digest_of(source: Source, bodies: Sequence[Sequence[int]]) -> int:
     """A number that is equal where the same speaker said the same words, whatever the case and punctuation."""
     said = [stem for body in bodies for stem in body]
     what = np.array(said, dtype="<u4").tobytes() if said else clean(source.text).encode()

@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from agent_session_core.search.fusion import Fused, fuse, largest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from agent_session_core.search.fusion import Mode
-    from agent_session_core.search.scope import Scope
     from agent_session_core.search.scoring import WordScores
 
-__all__ = ["Found", "Ranking", "Scored", "by_message", "by_session", "score"]
+__all__ = ["Found", "Ranked", "Ranking", "Scored", "by_message", "by_session", "score"]
 
 HALF_LIFE = 30 * 24 * 3600 * 1_000_000
 """Microseconds in which the weight of recency halves."""
 BEST_OF_SESSION = 3
 """Messages that stand for a session."""
+
+
+class Ranked(Protocol):
+    """The messages that are ranked: a whole scope, or what a server chose of one."""
+
+    @property
+    def sessions(self) -> Sequence[int]:
+        """The internal id of each session, by its number here."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def message(self, column: str) -> NDArray[Any]:
+        """A column; see :meth:`agent_session_core.search.scope.Scope.message`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +64,13 @@ class Scored:
 
 
 def score(
-    scope: Scope, mode: Mode, words: WordScores, near: NDArray[np.float32], named: frozenset[int], recency: float
+    scope: Ranked,
+    mode: Mode,
+    words: WordScores,
+    near: NDArray[np.float32],
+    named: frozenset[int],
+    recency: float,
+    newest: int = 0,
 ) -> Scored:
     """Score every message of ``scope``.
 
@@ -62,6 +81,7 @@ def score(
         near: how near they are; all zero in the mode ``keyword``.
         named: the numbers of the speakers that the question names.
         recency: the weight of being new.
+        newest: when the newest message was made, where that may not be among ``scope``.
     """
     speakers = scope.message("speaker")
     is_named = np.zeros(len(scope), dtype=np.bool_)
@@ -72,7 +92,7 @@ def score(
     most = words.most or 1.0
     fused = fuse(words.messages / np.float32(best), near, is_named, sessions)
     absolute = fuse(words.messages / np.float32(most), near, is_named, sessions)
-    new = _newness(scope.message("created_at")) * np.float32(recency) if recency else np.zeros_like(near)
+    new = _newness(scope.message("created_at"), newest) * np.float32(recency) if recency else np.zeros_like(near)
     found = words.messages > 0
     if mode != "keyword":
         found |= scope.message("meant")
@@ -90,13 +110,13 @@ class Ranking:
         order: what each of them is ordered by.
     """
 
-    scope: Scope
+    scope: Ranked
     places: NDArray[np.intp]
     order: NDArray[np.float32]
     near: NDArray[np.float32]
 
     @classmethod
-    def of(cls, scope: Scope, scored: Scored, allowed: NDArray[np.bool_], min_score: float) -> Ranking:
+    def of(cls, scope: Ranked, scored: Scored, allowed: NDArray[np.bool_], min_score: float) -> Ranking:
         """What is left after the filters."""
         mask = scored.found & allowed
         if min_score > 0:
@@ -160,8 +180,8 @@ def by_session(ranking: Ranking, limit: int) -> Iterator[Found]:
         yield Found(top[0], further=tuple(top[1:]))
 
 
-def _newness(created_at: NDArray[Any]) -> NDArray[np.float32]:
+def _newness(created_at: NDArray[Any], newest: int) -> NDArray[np.float32]:
     """1 for the newest message, halved for every 30 days before it."""
-    age = (created_at.max(initial=0) - created_at) / HALF_LIFE
+    age = (created_at.max(initial=newest) - created_at) / HALF_LIFE
     new: NDArray[np.float32] = np.exp2(-age).astype(np.float32)
     return new

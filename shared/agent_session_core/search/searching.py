@@ -16,7 +16,7 @@ from agent_session_core.search.scope import NOBODY
 from agent_session_core.search.scoring import nearness, word_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from sqlalchemy import Connection
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agent_session_core.search.request import SearchRequest
     from agent_session_core.search.scope import Scope
 
-__all__ = ["search"]
+__all__ = ["neighbours", "search"]
 
 
 def search(
@@ -67,7 +67,11 @@ def search(
             score=min(1.0, float(scored.shown[found.place])),
             file=file_of(message),
             highlights=pieces,
-            neighbours=tuple(_neighbours(conn, request, scope, found, message)),
+            neighbours=tuple(
+                neighbours(
+                    conn, request, key(scope, found.place), [key(scope, one)[1] for one in found.further], message
+                )
+            ),
             duplicates=found.duplicates,
             explanation=explanation(scope, scored, words, question, found.place, message.text)
             if request.explain
@@ -77,18 +81,26 @@ def search(
     ]
 
 
-def _neighbours(
-    conn: Connection, request: SearchRequest, scope: Scope, found: Found, message: Message
+def neighbours(
+    conn: Connection, request: SearchRequest, at: tuple[int, int], further: Iterable[int], message: Message
 ) -> Iterator[Message]:
-    """The messages around a hit, and those that stand for its session with it, in their order; no files' passages."""
-    session, seq = key(scope, found.place)
-    seqs = {key(scope, place)[1] for place in found.further}
+    """The messages around a hit, and those that stand for its session with it, in their order; no files' passages.
+
+    Args:
+        conn: a connection on the snapshot of the search.
+        request: what was sought.
+        at: the session and seq of the hit.
+        further: the seqs of the messages that stand for its session with it.
+        message: the hit.
+    """
+    session, seq = at
+    seqs = set(further)
     if request.neighbours and message.run is not None:
         seqs.update(sql.around(conn, session, seq, message.run, request.neighbours))
     for near in sorted(seqs):
-        at = sql.message_at(conn, request.tenant, request.user_id, session, near)
-        if at is not None and file_of(at[1]) is None:
-            yield at[1]
+        found = sql.message_at(conn, request.tenant, request.user_id, session, near)
+        if found is not None and file_of(found[1]) is None:
+            yield found[1]
 
 
 def _allowed(

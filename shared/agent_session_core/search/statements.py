@@ -43,6 +43,7 @@ __all__ = [
     "matching",
     "message_at",
     "numbers_of",
+    "status_of",
 ]
 
 FORMAT = 1
@@ -137,6 +138,7 @@ _MESSAGE = (
         NOT_REMOVED,
     )
 )
+_STATUS = Statement(select(_s.status).where(_s.id == bindparam("session")))
 _NUMBER = Statement(select(_s.id).where(_s.tenant == bindparam("tenant"), _s.session_id == bindparam("session_id")))
 _HERE = (_m.session == bindparam("session")) & (_m.run == bindparam("run")) & SPOKEN
 _COUNT = bindparam("count", type_=Integer)
@@ -184,6 +186,11 @@ def numbers_of(conn: Connection, tenant: str, session_ids: Iterable[str]) -> set
     """The internal ids of those of ``session_ids`` that the tenant has."""
     found = [_NUMBER.one(conn, {"tenant": tenant, "session_id": name}) for name in session_ids]
     return {row[0] for row in found if row is not None}
+
+
+def status_of(conn: Connection, session: int) -> str:
+    """The status of a session that is there."""
+    return str(_STATUS.all(conn, {"session": session})[0][0])
 
 
 def message_at(

@@ -12,13 +12,13 @@ from agent_session_core.search.statements import END, IndexRow, entries_of, key_
 from agent_session_core.sql.tables import ATTACHED, REMOVED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Connection
 
     from agent_session_core.search.words import Words
 
-__all__ = ["Task", "forget", "load", "load_rest", "make", "read", "seq_of", "settle", "unsettle"]
+__all__ = ["Task", "forget", "load", "load_rest", "make", "merged", "read", "seq_of", "settle", "unsettle"]
 
 
 @dataclass
@@ -106,13 +106,18 @@ def _chosen(
             shortened = (change.id, last + 1)
         room -= last - change.first_seq + 1
         spans.append((change.first_seq, last))
-    merged: list[tuple[int, int]] = []
+    return chosen, merged(spans), shortened
+
+
+def merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same stretches, in order, as few as they can be."""
+    found: list[tuple[int, int]] = []
     for first, last in sorted(spans):
-        if merged and first <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        if found and first <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(last, found[-1][1]))
         else:
-            merged.append((first, last))
-    return chosen, merged, shortened
+            found.append((first, last))
+    return found
 
 
 def read(conn: Connection, slot: int, task: Task, first: int, last: int) -> None:

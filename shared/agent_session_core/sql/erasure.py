@@ -12,6 +12,7 @@ from agent_session_core.sql import blobs
 from agent_session_core.sql.locks import alone
 from agent_session_core.sql.sessions import Scope, SessionRow
 from agent_session_core.sql.tables import (
+    elastic_sessions,
     erasures,
     index_sessions,
     leases,
@@ -123,8 +124,9 @@ def receipt(conn: Connection, scope: Scope, receipt_id: str) -> tuple[int, str, 
 def pending(conn: Connection, numbers: Sequence[int]) -> bool:
     """Whether the index still knows one of these sessions."""
     return any(
-        conn.execute(select(index_sessions.c.session).where(index_sessions.c.session.in_(some)).limit(1)).first()
+        conn.execute(select(table.c.session).where(table.c.session.in_(some)).limit(1)).first()
         for some in _slices(numbers)
+        for table in (index_sessions, elastic_sessions)
     )
 
 

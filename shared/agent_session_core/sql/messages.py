@@ -13,7 +13,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from agent_session_core.content import COLUMNS, StoredMessage, from_row
 from agent_session_core.models import Message
 from agent_session_core.sql.statement import Row, Statement
-from agent_session_core.sql.tables import ARCHIVED, ATTACHED, LIVE, REMOVED, messages, outbox, sessions
+from agent_session_core.sql.tables import ARCHIVED, ATTACHED, LIVE, REMOVED, elastic_indexes, messages, outbox, sessions
 
 _m = messages.c
 _READ = [_m.seq, _m.run, *(_m[name] for name in COLUMNS)]  # what content.from_row takes
@@ -59,6 +59,14 @@ def add(
 @cache
 def _insert(names: tuple[str, ...]) -> Statement:
     return Statement(insert(messages).values({name: bindparam(name) for name in names}))
+
+
+def announce_status(conn: Connection, tenant: str, sessions_of: Sequence[int]) -> None:
+    """Have the index look at whole sessions again whose status has changed, where it holds that with each message."""
+    if conn.execute(select(elastic_indexes.c.generation).limit(1)).first():
+        of_these = (sessions.c.tenant == tenant) & sessions.c.id.in_(sessions_of) & (sessions.c.last_seq > 0)
+        told = select(sessions.c.tenant, sessions.c.id, literal_column("1"), sessions.c.last_seq).where(of_these)
+        conn.execute(insert(outbox).from_select(["tenant", "session", "first_seq", "last_seq"], told))
 
 
 def announce(conn: Connection, tenant: str, session: int, first_seq: int, last_seq: int) -> None:

@@ -194,6 +194,8 @@ outbox = Table(
     Column("first_seq", BigInteger, nullable=False),
     Column("last_seq", BigInteger, nullable=False),
     Column("leased_until", BigInteger),
+    Column("leased_by", String(64)),  # the worker that is at it; of a session, one at a time
+    Column("generation", BigInteger),  # null: for every index; else for this one on Elasticsearch alone
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("error", Text),
     Index(None, "tenant", "session", "id"),
@@ -201,7 +203,9 @@ outbox = Table(
 )
 """What the index must look at again: messages ``first_seq`` to ``last_seq`` of a session changed (came, went or were
 edited). The indexer reads how they stand now, so applying a row twice, or late, changes nothing. A session that is
-no longer there is to be forgotten whole. A row waits for ``leased_until``; ``error`` says why."""
+no longer there is to be forgotten whole. A row waits for ``leased_until``; ``error`` says why. The numbers of a
+session's rows are in the order of its changes, since whoever changes a session holds its row: they are the versions of
+documents."""
 
 index_info = Table(
     "index_info",
@@ -254,6 +258,42 @@ index_embeddings = Table(
     sqlite_with_rowid=False,
 )
 """Vectors that an embedding service made, so that no text is sent to it twice."""
+
+elastic_indexes = Table(
+    "elastic_indexes",
+    metadata,
+    Column(
+        "generation", BigInteger, primary_key=True, autoincrement=False
+    ),  # the second in which it was begun: a name that was never used
+    Column("building", Boolean, nullable=False),  # being filled beside the one that answers
+    Column("made", Boolean, nullable=False),  # whether it was made on the server: missing there, it was lost
+    Column("announced", BigInteger, nullable=False),  # sessions up to this one were put into the outbox for it
+    Column("announce_to", BigInteger, nullable=False),  # the last one that has to be
+    Column("format", Integer, nullable=False),
+    Column("analyzer", String(64), nullable=False),
+    Column("embedding", Text, nullable=False),
+    Column("dimensions", Integer),  # unknown until the first vector is made
+)
+"""The indexes that Elasticsearch holds for this database: the one that answers, and one that is being made. Where there
+is one, the outbox is for Elasticsearch, and the index inside the database is not used."""
+
+elastic_sessions = Table(
+    "elastic_sessions",
+    metadata,
+    Column("session", Serial, primary_key=True, autoincrement=False),
+    Column("generation", BigInteger, primary_key=True, autoincrement=False),
+    Column("tenant", String(512), nullable=False),
+    Column("user_id", String(512)),
+    Column("mark", BigInteger, nullable=False),  # moves with every delivery; about when that was, 0 before the first
+    Column("speakers", Text, nullable=False),  # JSON: who speaks, as [name, whether it is a tool]
+    Column("vectors", BigInteger, nullable=False),  # how many messages have one
+    Column("vector_sum", LargeBinary),  # float64
+    Column("counted", LargeBinary, nullable=False),  # a bit for each seq whose vector is in the sum
+    Index(None, "generation", "tenant", "mark"),
+    Index(None, "generation", "tenant", "user_id", "mark"),
+)
+"""What of a session has (or may have, as soon as a worker is at it) come to Elasticsearch, and what a search must know
+before it asks there."""
 
 node_collections = Table(
     "node_collections",

@@ -1,0 +1,89 @@
+"""A thread that brings changes to the index, soon after they were written."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Callable
+
+__all__ = ["Follower"]
+
+GATHER = 0.05
+"""Seconds between a write and the delivery, so that writes which come together go together."""
+POLL = (0.5, 5.0)
+"""Seconds between two looks at the outbox while nobody here writes: at first, and at most."""
+REST = (0.5, 30.0)
+"""Seconds after a failure: at first, and at most; each drawn by chance from half of that up."""
+
+
+class Follower:
+    """Calls ``work`` after writes of this process, and now and then for what others wrote; rests when it fails.
+
+    A forked process has a thread of its own, from its first write on.
+
+    Args:
+        work: does what is due; how much that was. It may be told by ``stopping`` to end early.
+        look_after: seconds between two calls of ``upkeep``.
+        upkeep: done now and then, whatever is due.
+    """
+
+    def __init__(self, work: Callable[[Follower], int], upkeep: Callable[[], None], look_after: float) -> None:
+        self._work = work
+        self._upkeep = upkeep
+        self._look_after = look_after
+        self._closed = False
+        self.last_error: Exception | None = None
+        self._start()
+
+    def _start(self) -> None:
+        self._process = os.getpid()
+        self._woken = threading.Event()
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it is to end."""
+        return self._stop.is_set()
+
+    def wake(self) -> None:
+        """Something was written."""
+        if self._process != os.getpid():
+            self._start()
+        self._woken.set()
+        if self._thread is None and not self._closed:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="agent-session-index", daemon=True)
+                    self._thread.start()
+
+    def close(self, seconds: float) -> None:
+        """End, after the batch that is under way; that may take so long."""
+        self._closed = True
+        self._stop.set()
+        self._woken.set()
+        if self._thread is not None and self._process == os.getpid():
+            self._thread.join(seconds)
+
+    def _run(self) -> None:
+        poll, rest, idle = POLL[0], REST[0], random.uniform(0, self._look_after)  # noqa: S311  # guards nothing
+        while not self._stop.is_set():
+            self._woken.clear()
+            try:
+                done = self._work(self)
+                if idle >= self._look_after:
+                    idle = 0.0
+                    self._upkeep()
+                self.last_error, rest = None, REST[0]
+            except Exception as error:  # noqa: BLE001  # whatever it is, the changes wait, and it may pass
+                self.last_error = error
+                self._stop.wait(random.uniform(rest / 2, rest))  # noqa: S311  # spreads workers out, guards nothing
+                rest = min(rest * 2, REST[1])
+                continue
+            poll = POLL[0] if done else min(poll * 2, POLL[1])
+            if self._woken.wait(poll):
+                self._stop.wait(GATHER)
+                poll = POLL[0]
+            idle += poll

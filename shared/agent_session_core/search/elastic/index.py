@@ -1,0 +1,417 @@
+"""The search index on Elasticsearch, as a store uses it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from agent_session_core.errors import EmbeddingChanged, IndexUnavailable
+from agent_session_core.models import SearchResults
+from agent_session_core.search import changes
+from agent_session_core.search import statements as sql
+from agent_session_core.search.elastic import outbox, requests
+from agent_session_core.search.elastic.answer import (
+    Answer,
+    Candidates,
+    Hit,
+    Listed,
+    explanation,
+    hits_of,
+    listed,
+    most_of,
+    ranked,
+)
+from agent_session_core.search.elastic.client import Server, is_client, make_client
+from agent_session_core.search.elastic.delivering import Deliverer, Only, routing_of
+from agent_session_core.search.elastic.documents import id_of
+from agent_session_core.search.elastic.follower import Follower
+from agent_session_core.search.elastic.indexes import Indexes, answering
+from agent_session_core.search.elastic.outage import answer_from_database
+from agent_session_core.search.elastic.profiles import Profile, Profiles
+from agent_session_core.search.elastic.rebuild import rebuild
+from agent_session_core.search.elastic.requests import Where
+from agent_session_core.search.elastic.upkeep import expunge, purge
+from agent_session_core.search.elastic.verify import Verifier, mend
+from agent_session_core.search.making import VectorMaker, patient
+from agent_session_core.search.query import Question, read_question
+from agent_session_core.search.rows import WEIGHTS
+from agent_session_core.search.vectors import unit
+from agent_session_core.search.words import Words
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from agent_session_core.models import IndexReport
+    from agent_session_core.ports import Embedder, Vectors
+    from agent_session_core.search.elastic.outbox import Index
+    from agent_session_core.search.elastic.settings import ElasticsearchIndex
+    from agent_session_core.search.fusion import Mode
+    from agent_session_core.search.request import SearchRequest
+    from agent_session_core.search.words import Analyzer
+    from agent_session_core.sql.engine import Database
+
+__all__ = ["ElasticIndex"]
+
+UPKEEP = 1_800.0
+"""Seconds between two looks at what may be cleared away."""
+LOOK_AGAIN = 0.02
+"""Seconds between two looks at changes that another worker is at."""
+FORGET_SECONDS = 5.0
+"""Seconds that a deletion waits for the index at most; later it is told by the receipt alone."""
+
+
+class _Plan(NamedTuple):
+    """What a search knows of the database before it asks the server."""
+
+    current: Index | None
+    profile: Profile | None
+    where: Where
+    reason: str | None
+
+
+class ElasticIndex:
+    """Finds messages by words and by meaning. May be used from several threads and processes at once.
+
+    Fed from the outbox, by a thread of this process or by workers. Everything here blocks; from an event loop, call it
+    in a thread.
+
+    Args:
+        database: where the sessions are.
+        settings: what the caller said.
+        embedder: gives texts their vectors; without one, a static embedding that needs no network.
+        analyzer: ``english`` for stems, ``none`` for words as they are.
+    """
+
+    def __init__(
+        self, database: Database, settings: ElasticsearchIndex, *, embedder: Embedder | None, analyzer: Analyzer
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._given = embedder
+        self._analyzer: Analyzer = analyzer
+        theirs = is_client(settings.target)
+        self._server = Server(
+            settings.client,
+            settings.name,
+            None if theirs else lambda: make_client(settings.target, settings.options)[0],
+        )
+        self._start()
+
+    def _start(self) -> None:
+        """Begin with locks of this process's own: a fork may inherit its parent's in the middle of their use."""
+        self._process = os.getpid()
+        self._words = Words(self._analyzer)
+        self._maker = VectorMaker(self._database, patient(self._given))
+        self._profiles = Profiles(self._words)
+        self._indexes = Indexes(self._database, self._server, self._settings, self._analyzer, self._maker.name)
+        self._deliverer = Deliverer(
+            self._database, self._server, self._settings, self._indexes, self._maker, self._words
+        )
+        self._verifier = Verifier(self._database, self._server, self._indexes, self._settings.routing, self._words)
+        self._follower = Follower(self._follow, self._upkeep, UPKEEP)
+        if self._settings.follow:
+            self._follower.wake()
+
+    def _check_process(self) -> None:
+        if self._process != os.getpid():
+            self._start()
+
+    def wake(self) -> None:
+        """Something was written: bring it to the index soon."""
+        self._check_process()
+        if self._settings.follow:
+            self._follower.wake()
+
+    def close(self) -> None:
+        """Stop following, and close the client where it is ours; what is pending waits in the database."""
+        if self._process == os.getpid():
+            self._follower.close(self._settings.timeout)
+        self._server.close()
+
+    def search(self, request: SearchRequest) -> SearchResults:
+        """Answer a request.
+
+        Raises:
+            EmbeddingChanged: when the index was made with another embedder or analyzer, unless by keyword.
+            IndexUnavailable: when the server cannot answer in time, or a purely semantic search cannot embed the
+                question, and the request does not say ``on_outage="keyword"``.
+        """
+        self._check_process()
+        deadline = time.monotonic() + self._settings.timeout
+        try:
+            return self._answer(request, deadline)
+        except EmbeddingChanged:
+            raise
+        except IndexUnavailable as error:
+            if request.on_outage == "raise":
+                raise
+            reason = f"answered from the database alone, by words: {error}"
+        answer = partial(answer_from_database, request=request, words=self._words, reason=reason)
+        return self._database.read(answer, snapshot=True)
+
+    def drain(self, tenant: str, user_id: str | None = None) -> int:
+        """Deliver what has changed of a tenant, or of one user of it; how many messages were looked at.
+
+        Raises:
+            IndexUnavailable: when the server cannot take it just now.
+        """
+        self._check_process()
+        return self._deliverer.deliver(Only(tenant, user_id))
+
+    def forget(self, tenant: str) -> None:
+        """Take sessions that were deleted out of the index, where it can be told so just now."""
+        self._check_process()
+        try:
+            self._deliverer.deliver(Only(tenant, gone=True), hurry=FORGET_SECONDS)
+        except IndexUnavailable:
+            self.wake()  # it waits in the outbox, and the receipt says so
+
+    def verify(self, tenant: str) -> IndexReport:
+        """Compare what is stored with what is indexed, message by message. What is pending is counted, not compared.
+
+        Raises:
+            IndexUnavailable: when the server cannot answer just now, or the index is missing there.
+        """
+        self._check_process()
+        return self._verifier.report(tenant)
+
+    def repair(self, tenant: str) -> IndexReport:
+        """Index anew whatever differs, try again what was set aside, and index what is pending; how it stands then.
+
+        An index that is missing on the server is made anew.
+
+        Raises:
+            IndexUnavailable: when the server or the embedder fails.
+            EmbeddingChanged: when the index was made with another embedder or analyzer: reindex() mends that.
+        """
+        self._check_process()
+        self._maker.wake()
+        index = answering(self._database.read(outbox.indexes))
+        if index is not None:
+            self._indexes.require(index)
+            if self._indexes.is_lost(index):
+                self.reindex(tenant)
+            mend(self._database, self._verifier, tenant)
+        self._deliverer.deliver(Only(tenant))
+        return self.verify(tenant)
+
+    def reindex(self, tenant: str) -> int:
+        """Make the index anew, for all tenants, with this embedder and analyzer; how many of this tenant were read.
+
+        The old index answers meanwhile, to those who have its embedder, and both get what changes. Broken off, it goes
+        on where it stopped when it is called again.
+
+        Raises:
+            IndexUnavailable: when the server or the embedder fails.
+        """
+        self._check_process()
+        self._maker.wake()
+        rebuild(self._database, self._indexes, self._deliverer)
+        return self._database.read(partial(outbox.extent, tenant=tenant))
+
+    def purge(self) -> None:
+        """Leave nothing of what was deleted in the server's files.
+
+        Raises:
+            IndexUnavailable: when the server cannot do it just now.
+        """
+        self._check_process()
+        expunge(self._database, self._server, self._indexes)
+
+    def _upkeep(self) -> None:
+        if purge(self._database, self._server, self._indexes, self._deliverer):
+            self.purge()
+
+    def _follow(self, follower: Follower) -> int:
+        return self._deliverer.deliver(stop=lambda: follower.stopping)
+
+    def _answer(self, request: SearchRequest, deadline: float) -> SearchResults:
+        if request.wait:
+            self._wait(request, deadline)
+        plan = self._database.read(partial(self._plan, request), snapshot=True)
+        if plan.current is None:
+            self._indexes.make()
+            plan = self._database.read(partial(self._plan, request), snapshot=True)
+        if plan.current is None:
+            raise IndexUnavailable(f"{self._server.name}: the index is being made anew; try again when it is done")
+        if plan.profile is None or (plan.where.sessions is not None and not plan.where.sessions):
+            return SearchResults(degraded=plan.reason)
+        if request.mode != "keyword":
+            self._indexes.require(plan.current)
+        question = read_question(request.query, plan.profile.speakers, self._words)
+        mode, vector, reason = self._vector(request, question, plan)
+        try:
+            answer = self._ask(request, plan.current, plan.profile, plan.where, question, mode, vector, deadline)
+        except IndexUnavailable:
+            now = self._database.read(outbox.indexes)
+            if answering(now) == plan.current:
+                raise
+            return self._answer(request, deadline)  # it was made anew just now
+        hits = self._database.read(partial(hits_of, request=request, answer=answer, words=self._words), snapshot=True)
+        if request.explain:
+            hits = self._explained(hits, plan.current, answer, deadline)
+        return SearchResults([hit.hit for hit in hits], degraded=reason)
+
+    def _plan(self, request: SearchRequest, conn: Connection) -> _Plan:
+        tenant, user_id = request.tenant, request.user_id
+        index = answering(outbox.indexes(conn))
+        profile = None if index is None else self._profiles.of(conn, index.generation, tenant, user_id)
+        chosen = None if request.session_ids is None else sql.numbers_of(conn, tenant, request.session_ids)
+        excluded = sql.numbers_of(conn, tenant, request.exclude_session_ids or ())
+        waits = changes.waiting(conn, tenant, user_id, time.time_ns() // 1_000).reason
+        reason = None if waits is None else f"some messages have no vectors yet: {waits}"
+        return _Plan(index, profile, Where(chosen, excluded), reason)
+
+    def _vector(
+        self, request: SearchRequest, question: Question, plan: _Plan
+    ) -> tuple[Mode, Vectors | None, str | None]:
+        """By what is searched, and the unit vector of the question where that is by meaning."""
+        if request.mode == "keyword" or plan.profile is None or plan.profile.mean is None:
+            return "keyword", None, plan.reason  # nothing has a vector yet
+        try:
+            vector = self._maker.question(question.about)
+        except IndexUnavailable as error:
+            if request.mode == "semantic" and request.on_outage == "raise":
+                raise
+            return "keyword", None, f"answered by keyword: {error}"
+        if len(vector) != len(plan.profile.mean):
+            return "keyword", None, plan.reason
+        return request.mode, vector, plan.reason
+
+    def _ask(
+        self,
+        request: SearchRequest,
+        index: Index,
+        profile: Profile,
+        where: Where,
+        question: Question,
+        mode: Mode,
+        vector: Vectors | None,
+        deadline: float,
+    ) -> Answer:
+        """Ask the server, and rank what it gives."""
+        target, routing = self._indexes.target(index.generation), self._routing(request)
+        restriction, size = requests.restriction(request, where), requests.size_of(request)
+        bodies: dict[str, Mapping[str, Any]] = {}
+        average = 0.0
+        if mode != "semantic" and question.words:
+            bodies["words"] = requests.by_words(question.words, restriction, size)
+        if vector is not None and profile.mean is not None:
+            direction = unit(vector - profile.mean)
+            average = float(profile.mean @ direction)
+            if direction.any():
+                bodies["vector"] = requests.by_vector(direction, restriction, size)
+        if request.recency:
+            bodies["newest"] = requests.newest(requests.restriction(_all_of(request), Where()))
+        found: dict[str, list[Listed]] = {"words": [], "vector": [], "newest": []}
+        header: dict[str, Any] = {"index": target, "allow_partial_search_results": False}
+        if routing is not None:
+            header["routing"] = routing
+        elif self._settings.shards > 1:
+            header["search_type"] = "dfs_query_then_fetch"  # else each shard scores by its own counts of words
+        with self._server.speaking():
+            answers = self._client(deadline).msearch(
+                searches=[part for body in bodies.values() for part in (header, body)]
+            )
+            for name, response in zip(bodies, answers["responses"], strict=True):
+                self._server.check(response)
+                found[name] = listed(response)
+            most = self._most(target, routing, question, deadline) if found["words"] else 0.0
+        candidates = Candidates(found["words"], found["vector"], average, profile.speakers)
+        newest = max((one.created_at for one in found["newest"]), default=0)
+        return ranked(request, mode, candidates, question, most, newest)
+
+    def _most(self, target: str, routing: str | None, question: Question, deadline: float) -> float:
+        fields = list(WEIGHTS)
+        return most_of(
+            self._client(deadline).termvectors(
+                index=target,
+                doc=dict.fromkeys(fields, " ".join(question.words)),
+                fields=fields,
+                routing=routing,
+                term_statistics=True,
+                field_statistics=True,
+                positions=False,
+                offsets=False,
+                payloads=False,
+            )
+        )
+
+    def _explained(self, hits: list[Hit], index: Index, answer: Answer, deadline: float) -> list[Hit]:
+        """The hits with their explanations."""
+        candidates, words = answer.candidates, answer.question.words
+        ids = [id_of(*candidates.keys[place], candidates.chunks[place]) for _, place in hits]
+        earned: dict[str, dict[int, float]] = {}
+        if ids and words:
+            with self._server.speaking():
+                response = self._client(deadline).search(
+                    index=self._indexes.target(index.generation),
+                    include_named_queries_score=True,
+                    **requests.parts_of_words(words, ids),
+                )
+            for found in response["hits"]["hits"]:
+                earned[found["_id"]] = {int(name): part for name, part in found.get("matched_queries", {}).items()}
+        return [
+            Hit(
+                replace(
+                    hit,
+                    explanation=explanation(answer, place, hit.message.text, earned.get(id, {}), self._words),
+                ),
+                place,
+            )
+            for (hit, place), id in zip(hits, ids, strict=True)
+        ]
+
+    def _wait(self, request: SearchRequest, deadline: float) -> None:
+        """Wait until what was committed before can be found.
+
+        Raises:
+            IndexUnavailable: when that takes longer than the search may.
+        """
+        up_to = self._database.read(outbox.newest)
+        while True:
+            self._deliverer.deliver(Only(request.tenant, request.user_id), hurry=deadline - time.monotonic())
+            index = answering(self._database.read(outbox.indexes))
+            if index is None:
+                return
+            owed = partial(
+                outbox.owed,
+                generation=index.generation,
+                up_to=up_to,
+                tenant=request.tenant,
+                user_id=request.user_id,
+            )
+            if not self._database.read(owed):
+                break
+            if time.monotonic() + LOOK_AGAIN > deadline:
+                raise IndexUnavailable(
+                    f"{self._server.name}: changes were not indexed within {self._settings.timeout:g} s; search "
+                    "without wait, give it a longer timeout, or see that its workers run"
+                )
+            time.sleep(LOOK_AGAIN)
+        with self._server.speaking():
+            self._client(deadline).indices.refresh(index=self._indexes.target(index.generation))
+
+    def _client(self, deadline: float) -> Any:
+        """The client, for a request that must be answered by then."""
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise IndexUnavailable(
+                f"{self._server.name}: it did not answer within {self._settings.timeout:g} s; try again, or give it a "
+                "longer timeout"
+            )
+        return self._server.client(left)
+
+    def _routing(self, request: SearchRequest) -> str | None:
+        return routing_of(self._settings.routing, request.tenant, request.user_id)
+
+
+def _all_of(request: SearchRequest) -> SearchRequest:
+    """The same scope without any filter."""
+    from agent_session_core.search.request import SearchRequest
+
+    return SearchRequest(query=request.query, tenant=request.tenant, user_id=request.user_id, archived=True)

@@ -1,0 +1,219 @@
+"""Conditions on metadata, as exact tokens of one keyword field.
+
+Every entry of a message's metadata becomes tokens: its key, a letter for what is said of it, and a value. A number is
+written so that the order of the tokens is the order of the numbers, exactly. A condition is then a question for tokens,
+for a range of them, or for a piece of one, and means what it means in :mod:`agent_session_core.filters`.
+
+What is too long for a token cannot be decided by the index. A query is therefore either wide (it lets through
+everything that may match) or narrow (only what surely does), and a search takes the wide one: whoever reads the
+messages decides by :func:`agent_session_core.filters.matches`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any, TypeAlias
+
+from agent_session_core.filters import MAX_KEY, ORDERING, And, Compare, Filter, Not, Or
+
+__all__ = ["FIELD", "query_of", "tokens_of"]
+
+FIELD = "metadata"
+LONGEST = 2_000
+"""Characters of a text, digits of a number, that are kept as they are; what is longer is known by its hash."""
+LONGEST_PIECE = 200
+"""Characters of a piece of text that the index looks for."""
+MOST_PIECES = 50
+"""Pieces of text that one comparison makes the index look for."""
+
+_END = "\0"  # of a key; no key or value that can be asked for holds it
+_PRESENT, _EMPTY, _TEXT = "p", "z", "s"  # not null; "" or []; any text
+_VALUE, _LOWER, _ELEMENT, _KEY, _LIST, _LONG = "v", "l", "e", "k", "w", "x"
+_TEXT_VALUE = _VALUE + "t"
+_NUMBER_VALUE = _VALUE + "n"
+_EXPONENTS = 500_000
+
+Query: TypeAlias = "dict[str, Any]"
+_NOTHING: Query = {"match_none": {}}
+
+
+def tokens_of(metadata: Mapping[str, Any]) -> list[str]:
+    """The tokens of a message's metadata."""
+    return [
+        f"{key}{_END}{token}"
+        for key, value in metadata.items()
+        if value is not None and len(key) <= MAX_KEY and _clean(key) == key and _END not in key  # else never asked for
+        for token in dict.fromkeys(_tokens(value))
+    ]
+
+
+def query_of(condition: Filter, *, wide: bool = True) -> Query:
+    """The query for what meets ``condition``: with ``wide`` all that may, else what surely does."""
+    if isinstance(condition, And):
+        return {"bool": {"filter": [query_of(part, wide=wide) for part in condition.parts]}}
+    if isinstance(condition, Or):
+        return _any_of([query_of(part, wide=wide) for part in condition.parts])
+    if isinstance(condition, Not):
+        return _not(query_of(condition.part, wide=not wide))
+    if condition.operator in ("!=", "nin"):
+        opposite = "==" if condition.operator == "!=" else "in"
+        return _not(_comparison(Compare(condition.key, opposite, condition.value), not wide))
+    return _comparison(condition, wide)
+
+
+def _tokens(value: Any) -> Iterator[str]:
+    yield _PRESENT
+    if isinstance(value, str):
+        yield from (_TEXT, _VALUE + _atom(value))
+        lower = _clean(value.lower())
+        yield _LONG if max(len(value), len(lower)) > LONGEST else _LOWER + lower
+        if value == "":
+            yield _EMPTY
+    elif isinstance(value, int | float):
+        atom = _atom(value)
+        yield _VALUE + atom
+        if atom.startswith("h"):
+            yield _LONG
+    elif isinstance(value, list):
+        if not value:
+            yield _EMPTY
+        scalars = [one for one in value if not isinstance(one, list | dict)]
+        yield from (_ELEMENT + _atom(one) for one in scalars)
+        if len(scalars) == len(value):
+            yield _LIST + _hashed(value)
+    elif isinstance(value, dict):
+        yield from (_KEY + _atom(key) for key in value)
+
+
+def _comparison(compare: Compare, wide: bool) -> Query:
+    operator, value = compare.operator, compare.value
+    here = _Key(compare.key, wide)
+    if operator == "is_empty":
+        return _any_of([_not(here.one(_PRESENT)), here.one(_EMPTY)])
+    if operator == "==":
+        return here.one(_LIST + _hashed(value)) if isinstance(value, tuple) else here.among(_VALUE, [value])
+    if operator == "in":
+        return here.among(_VALUE, [one for one in value if one is not None])
+    if operator == "contains":
+        return here.containing([value])
+    if operator == "any":
+        return here.containing(value)
+    if operator == "all":
+        return {"bool": {"filter": [here.one(_PRESENT), *here.containing_all(value)]}}
+    if operator == "text_match":
+        return here.piece(_TEXT_VALUE, value)
+    if operator == "text_match_insensitive":
+        return here.piece(_LOWER, value.lower())
+    return here.ordered(operator, value)
+
+
+class _Key:
+    """Queries for the tokens of one key."""
+
+    def __init__(self, key: str, wide: bool) -> None:
+        self._prefix = key + _END
+        self._wide = wide
+
+    def one(self, token: str) -> Query:
+        return {"term": {FIELD: self._prefix + token}}
+
+    def among(self, kind: str, values: Sequence[Any]) -> Query:
+        tokens = [self._prefix + kind + _atom(value) for value in values if value is not None or kind == _ELEMENT]
+        return {"terms": {FIELD: tokens}} if tokens else _NOTHING
+
+    def ordered(self, operator: str, value: Any) -> Query:
+        kind, written = (_TEXT_VALUE, value) if isinstance(value, str) else (_NUMBER_VALUE, _sortable(value))
+        after = kind[:-1] + chr(ord(kind[-1]) + 1)
+        return self._undecided(self._range(operator, kind + written, kind, after))
+
+    def _range(self, operator: str, bound: str, least: str, most: str) -> Query:
+        name = dict(zip(ORDERING, ("gt", "lt", "gte", "lte"), strict=True))[operator]
+        other = {"lt": most} if name.startswith("g") else {"gte": least}
+        return {"range": {FIELD: {key: self._prefix + token for key, token in {name: bound, **other}.items()}}}
+
+    def piece(self, kind: str, piece: str) -> Query:
+        """Texts that hold a piece."""
+        if len(piece) > LONGEST_PIECE:
+            if not self._wide:
+                return _NOTHING
+            piece = piece[:LONGEST_PIECE]
+        pattern = _escaped(self._prefix + kind) + "*" + _escaped(piece) + ("*" if piece else "")
+        return self._undecided({"wildcard": {FIELD: {"value": pattern}}})
+
+    def containing(self, values: Sequence[Any]) -> Query:
+        """Lists, texts or objects that contain one of ``values``."""
+        texts = [value for value in values if isinstance(value, str)]
+        parts = [self.among(_ELEMENT, values), self.among(_KEY, texts)]
+        if len(texts) <= MOST_PIECES:
+            parts += [self.piece(_TEXT_VALUE, text) for text in texts]
+        elif self._wide:
+            parts.append(self.one(_TEXT))
+        return _any_of(parts)
+
+    def containing_all(self, values: Sequence[Any]) -> list[Query]:
+        """Lists, texts or objects that contain each of ``values``."""
+        if len(values) <= MOST_PIECES:
+            return [self.containing([value]) for value in values]
+        return [self.containing([value]) for value in values[:MOST_PIECES]] if self._wide else [_NOTHING]
+
+    def _undecided(self, found: Query) -> Query:
+        """Of texts that are too long for a token: in a wide query all, in a narrow one none."""
+        if self._wide:
+            return _any_of([found, self.one(_LONG)])
+        return {"bool": {"filter": [found], "must_not": [self.one(_LONG)]}}
+
+
+def _any_of(parts: list[Query]) -> Query:
+    return {"bool": {"should": parts, "minimum_should_match": 1}} if parts else _NOTHING
+
+
+def _not(part: Query) -> Query:
+    return {"bool": {"must_not": [part]}}
+
+
+def _atom(value: Any) -> str:
+    """A scalar, equal where the values are: 1, 1.0 and true are."""
+    if value is None:
+        return "0"
+    if isinstance(value, str):
+        text = _clean(value)
+        return "t" + text if len(text) <= LONGEST else "h" + _hash(text)
+    number = _sortable(value)
+    return "n" + number if len(number) <= LONGEST else "h" + _hash(number)
+
+
+def _hashed(values: Sequence[Any]) -> str:
+    """A list of scalars, equal where they are one by one."""
+    return _hash("".join(f"{len(atom)}:{atom}" for atom in map(_atom, values)))
+
+
+def _hash(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def _sortable(number: float) -> str:
+    """A number as text: the order of the texts is that of the numbers, whole ones and fractions alike."""
+    exact = Decimal(number)
+    if not exact:
+        return "0"
+    sign, digits, exponent = exact.as_tuple()
+    written = "".join(map(str, digits)).rstrip("0")
+    power = len(digits) + int(exponent)
+    if not sign:
+        return f"p{_EXPONENTS + power:07d}{written}"
+    return f"-{_EXPONENTS - power:07d}{written.translate(_NINES)}~"
+
+
+_NINES = str.maketrans("0123456789", "9876543210")
+
+
+def _clean(text: str) -> str:
+    """Text without lone surrogates, which no index holds."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _escaped(text: str) -> str:
+    """Text in which nothing is a wildcard."""
+    return text.replace("\\", "\\\\").replace("*", "\\*").replace("?", "\\?")
