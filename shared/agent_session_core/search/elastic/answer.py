@@ -13,7 +13,7 @@ from agent_session_core.models import Explanation, Message, SearchHit
 from agent_session_core.search import statements as sql
 from agent_session_core.search.hits import file_of, highlights
 from agent_session_core.search.ranking import Found, Ranking, Scored, by_message, by_session, score
-from agent_session_core.search.scoring import WordScores
+from agent_session_core.search.scoring import K1, WordScores
 from agent_session_core.search.searching import neighbours
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def listed(response: Mapping[str, Any]) -> list[Listed]:
 def most_of(vectors: Mapping[str, Any]) -> float:
     """The most that words can earn, told by the term vectors of a document that would hold them.
 
-    Each word earns at most its inverse document frequency, as Elasticsearch computes it over several fields.
+    Each word earns at most its inverse document frequency, as Elasticsearch computes it over several fields, times the
+    constant with which its BM25 begins.
     """
     fields = vectors["term_vectors"].values()
     count = max((field["field_statistics"]["doc_count"] for field in fields), default=0)
@@ -68,7 +69,7 @@ def most_of(vectors: Mapping[str, Any]) -> float:
         for word, told in field["terms"].items():
             times[word] = told["term_freq"]
             holding[word] = max(holding.get(word, 0), told.get("doc_freq", 0))
-    return sum(
+    return (K1 + 1) * sum(
         asked * math.log1p((count - holding[word] + 0.5) / (holding[word] + 0.5)) for word, asked in times.items()
     )
 
@@ -79,28 +80,38 @@ class Candidates:
     Attributes:
         words: what the best chunk of each earned by words.
         near: how near each is to the question; 0 where it is not in that list.
+        allowed: whether it passes the filters.
         chunks: the best chunk of each.
         sessions: the internal id of each session, by its number here.
     """
 
-    def __init__(
-        self, by_words: Sequence[Listed], by_vector: Sequence[Listed], average: float, speakers: Speakers
-    ) -> None:
-        """``average`` is how near an average message is to the question."""
+    def __init__(self, lists: Mapping[str, Sequence[Listed]], average: float, speakers: Speakers) -> None:
+        """Put lists together: ``words`` and ``vector``, and (after filters) the same of the ``whole`` scope.
+
+        Args:
+            lists: the lists, each with its best first.
+            average: how near an average message is to the question.
+            speakers: everybody who speaks in the scope.
+        """
         first: dict[tuple[int, int], Listed] = {}
-        for one in (*by_words, *by_vector):
-            first.setdefault((one.session, one.seq), one)  # of a message's chunks the best, which comes first
+        for name in ("words", "vector", "whole words", "whole vector"):
+            for one in lists.get(name, ()):
+                first.setdefault((one.session, one.seq), one)  # of a message's chunks the best, which comes first
         places = {key: place for place, key in enumerate(first)}
         every = list(first.values())
         self.words = np.zeros(len(every), dtype=np.float32)
         self.near = np.zeros(len(every), dtype=np.float32)
+        self.allowed = np.zeros(len(every), dtype=np.bool_)
         meant = np.zeros(len(every), dtype=np.bool_)
-        for one in reversed(by_words):
-            self.words[places[one.session, one.seq]] = one.score
-        for one in by_vector:
-            place = places[one.session, one.seq]
-            self.near[place] = 2 * one.score - 1 - average
-            meant[place] = True
+        for name, found in lists.items():
+            for one in found:
+                place = places[one.session, one.seq]
+                self.allowed[place] |= not name.startswith("whole")
+                if name.endswith("words"):
+                    self.words[place] = max(self.words[place], one.score)
+                else:
+                    self.near[place] = 2 * one.score - 1 - average
+                    meant[place] = True
         numbers = {session: number for number, session in enumerate(dict.fromkeys(one.session for one in every))}
         self.sessions = tuple(numbers)
         self.keys = list(first)
@@ -144,7 +155,7 @@ def ranked(
 def hits_of(conn: Connection, request: SearchRequest, answer: Answer, words: Words) -> list[Hit]:
     """The hits, read from the database: what is no longer there, or is another's, or does not pass, is no hit."""
     candidates, scored = answer.candidates, answer.scored
-    ranking = Ranking.of(candidates, scored, np.ones(len(candidates), dtype=np.bool_), request.min_score)
+    ranking = Ranking.of(candidates, scored, candidates.allowed, request.min_score)
     grouped = request.group_by == "session"
     read: list[tuple[Found, sql.Title, Message]] = []
     statuses: dict[int, str] = {}

@@ -18,6 +18,7 @@ from agent_session_core.search.changes import ASIDE, Delayed
 from agent_session_core.search.elastic import bulk, outbox, profiles
 from agent_session_core.search.elastic.documents import Owner, count_of, documents, id_of, tombstone, written
 from agent_session_core.search.elastic.profiles import Speaker
+from agent_session_core.search.elastic.routing import routing_of
 from agent_session_core.search.elastic.work import Work, is_there, load
 from agent_session_core.search.entries import embedded_texts
 from agent_session_core.search.making import REST
@@ -329,13 +330,6 @@ class Deliverer:
             outbox.finish(conn, whole)
         for one in begun:
             outbox.shorten(conn, one)
-
-
-def routing_of(rule: str | None, tenant: str, user_id: str | None) -> str | None:
-    """Where the documents of a scope are kept; None where they may be anywhere."""
-    if rule is None or (rule == "user" and user_id is None):
-        return None
-    return tenant if rule == "tenant" else f"{len(tenant)}:{tenant}{user_id}"
 
 
 def _put_off(work: Work, now: int, error: IndexUnavailable) -> None:

@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from agent_session_core.errors import EmbeddingChanged, IndexUnavailable
 from agent_session_core.models import SearchResults
 from agent_session_core.search import changes
 from agent_session_core.search import statements as sql
-from agent_session_core.search.elastic import outbox, requests
+from agent_session_core.search.elastic import outbox
 from agent_session_core.search.elastic.answer import (
-    Answer,
-    Candidates,
-    Hit,
-    Listed,
-    explanation,
     hits_of,
-    listed,
-    most_of,
-    ranked,
 )
+from agent_session_core.search.elastic.asking import Asked, Asking
 from agent_session_core.search.elastic.client import Server, is_client, make_client
-from agent_session_core.search.elastic.delivering import Deliverer, Only, routing_of
-from agent_session_core.search.elastic.documents import id_of
+from agent_session_core.search.elastic.delivering import Deliverer, Only
 from agent_session_core.search.elastic.follower import Follower
 from agent_session_core.search.elastic.indexes import Indexes, answering
 from agent_session_core.search.elastic.outage import answer_from_database
@@ -38,8 +28,6 @@ from agent_session_core.search.elastic.upkeep import expunge, purge
 from agent_session_core.search.elastic.verify import Verifier, mend
 from agent_session_core.search.making import VectorMaker, patient
 from agent_session_core.search.query import Question, read_question
-from agent_session_core.search.rows import WEIGHTS
-from agent_session_core.search.vectors import unit
 from agent_session_core.search.words import Words
 
 if TYPE_CHECKING:
@@ -141,9 +129,9 @@ class ElasticIndex:
                 question, and the request does not say ``on_outage="keyword"``.
         """
         self._check_process()
-        deadline = time.monotonic() + self._settings.timeout
+        asking = Asking(self._server, self._settings)
         try:
-            return self._answer(request, deadline)
+            return self._answer(request, asking)
         except EmbeddingChanged:
             raise
         except IndexUnavailable as error:
@@ -229,9 +217,9 @@ class ElasticIndex:
     def _follow(self, follower: Follower) -> int:
         return self._deliverer.deliver(stop=lambda: follower.stopping)
 
-    def _answer(self, request: SearchRequest, deadline: float) -> SearchResults:
+    def _answer(self, request: SearchRequest, asking: Asking) -> SearchResults:
         if request.wait:
-            self._wait(request, deadline)
+            self._wait(request, asking)
         plan = self._database.read(partial(self._plan, request), snapshot=True)
         if plan.current is None:
             self._indexes.make()
@@ -244,16 +232,17 @@ class ElasticIndex:
             self._indexes.require(plan.current)
         question = read_question(request.query, plan.profile.speakers, self._words)
         mode, vector, reason = self._vector(request, question, plan)
+        target = self._indexes.target(plan.current.generation)
         try:
-            answer = self._ask(request, plan.current, plan.profile, plan.where, question, mode, vector, deadline)
+            answer = asking.ask(Asked(request, target, plan.profile, plan.where, question, mode, vector))
         except IndexUnavailable:
             now = self._database.read(outbox.indexes)
             if answering(now) == plan.current:
                 raise
-            return self._answer(request, deadline)  # it was made anew just now
+            return self._answer(request, asking)  # it was made anew just now
         hits = self._database.read(partial(hits_of, request=request, answer=answer, words=self._words), snapshot=True)
         if request.explain:
-            hits = self._explained(hits, plan.current, answer, deadline)
+            hits = asking.explained(target, answer, hits, self._words)
         return SearchResults([hit.hit for hit in hits], degraded=reason)
 
     def _plan(self, request: SearchRequest, conn: Connection) -> _Plan:
@@ -282,91 +271,7 @@ class ElasticIndex:
             return "keyword", None, plan.reason
         return request.mode, vector, plan.reason
 
-    def _ask(
-        self,
-        request: SearchRequest,
-        index: Index,
-        profile: Profile,
-        where: Where,
-        question: Question,
-        mode: Mode,
-        vector: Vectors | None,
-        deadline: float,
-    ) -> Answer:
-        """Ask the server, and rank what it gives."""
-        target, routing = self._indexes.target(index.generation), self._routing(request)
-        restriction, size = requests.restriction(request, where), requests.size_of(request)
-        bodies: dict[str, Mapping[str, Any]] = {}
-        average = 0.0
-        if mode != "semantic" and question.words:
-            bodies["words"] = requests.by_words(question.words, restriction, size)
-        if vector is not None and profile.mean is not None:
-            direction = unit(vector - profile.mean)
-            average = float(profile.mean @ direction)
-            if direction.any():
-                bodies["vector"] = requests.by_vector(direction, restriction, size)
-        if request.recency:
-            bodies["newest"] = requests.newest(requests.restriction(_all_of(request), Where()))
-        found: dict[str, list[Listed]] = {"words": [], "vector": [], "newest": []}
-        header: dict[str, Any] = {"index": target, "allow_partial_search_results": False}
-        if routing is not None:
-            header["routing"] = routing
-        elif self._settings.shards > 1:
-            header["search_type"] = "dfs_query_then_fetch"  # else each shard scores by its own counts of words
-        with self._server.speaking():
-            answers = self._client(deadline).msearch(
-                searches=[part for body in bodies.values() for part in (header, body)]
-            )
-            for name, response in zip(bodies, answers["responses"], strict=True):
-                self._server.check(response)
-                found[name] = listed(response)
-            most = self._most(target, routing, question, deadline) if found["words"] else 0.0
-        candidates = Candidates(found["words"], found["vector"], average, profile.speakers)
-        newest = max((one.created_at for one in found["newest"]), default=0)
-        return ranked(request, mode, candidates, question, most, newest)
-
-    def _most(self, target: str, routing: str | None, question: Question, deadline: float) -> float:
-        fields = list(WEIGHTS)
-        return most_of(
-            self._client(deadline).termvectors(
-                index=target,
-                doc=dict.fromkeys(fields, " ".join(question.words)),
-                fields=fields,
-                routing=routing,
-                term_statistics=True,
-                field_statistics=True,
-                positions=False,
-                offsets=False,
-                payloads=False,
-            )
-        )
-
-    def _explained(self, hits: list[Hit], index: Index, answer: Answer, deadline: float) -> list[Hit]:
-        """The hits with their explanations."""
-        candidates, words = answer.candidates, answer.question.words
-        ids = [id_of(*candidates.keys[place], candidates.chunks[place]) for _, place in hits]
-        earned: dict[str, dict[int, float]] = {}
-        if ids and words:
-            with self._server.speaking():
-                response = self._client(deadline).search(
-                    index=self._indexes.target(index.generation),
-                    include_named_queries_score=True,
-                    **requests.parts_of_words(words, ids),
-                )
-            for found in response["hits"]["hits"]:
-                earned[found["_id"]] = {int(name): part for name, part in found.get("matched_queries", {}).items()}
-        return [
-            Hit(
-                replace(
-                    hit,
-                    explanation=explanation(answer, place, hit.message.text, earned.get(id, {}), self._words),
-                ),
-                place,
-            )
-            for (hit, place), id in zip(hits, ids, strict=True)
-        ]
-
-    def _wait(self, request: SearchRequest, deadline: float) -> None:
+    def _wait(self, request: SearchRequest, asking: Asking) -> None:
         """Wait until what was committed before can be found.
 
         Raises:
@@ -374,7 +279,8 @@ class ElasticIndex:
         """
         up_to = self._database.read(outbox.newest)
         while True:
-            self._deliverer.deliver(Only(request.tenant, request.user_id), hurry=deadline - time.monotonic())
+            scope = Only(request.tenant, request.user_id)
+            self._deliverer.deliver(scope, hurry=asking.left, stop=lambda: asking.left <= 0)
             index = answering(self._database.read(outbox.indexes))
             if index is None:
                 return
@@ -387,31 +293,11 @@ class ElasticIndex:
             )
             if not self._database.read(owed):
                 break
-            if time.monotonic() + LOOK_AGAIN > deadline:
+            if asking.left <= LOOK_AGAIN:
                 raise IndexUnavailable(
                     f"{self._server.name}: changes were not indexed within {self._settings.timeout:g} s; search "
                     "without wait, give it a longer timeout, or see that its workers run"
                 )
             time.sleep(LOOK_AGAIN)
         with self._server.speaking():
-            self._client(deadline).indices.refresh(index=self._indexes.target(index.generation))
-
-    def _client(self, deadline: float) -> Any:
-        """The client, for a request that must be answered by then."""
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise IndexUnavailable(
-                f"{self._server.name}: it did not answer within {self._settings.timeout:g} s; try again, or give it a "
-                "longer timeout"
-            )
-        return self._server.client(left)
-
-    def _routing(self, request: SearchRequest) -> str | None:
-        return routing_of(self._settings.routing, request.tenant, request.user_id)
-
-
-def _all_of(request: SearchRequest) -> SearchRequest:
-    """The same scope without any filter."""
-    from agent_session_core.search.request import SearchRequest
-
-    return SearchRequest(query=request.query, tenant=request.tenant, user_id=request.user_id, archived=True)
+            asking.client().indices.refresh(index=self._indexes.target(index.generation))

@@ -183,7 +183,7 @@ class Profiles:
         if user_id is not None:
             here = here & (_e.user_id == user_id)
         newest = select(_e.session, _e.mark).where(here).order_by(_e.mark.desc()).limit(MOST_SESSIONS)
-        marks: dict[int, int] = dict(conn.execute(newest).tuples().all())
+        marks: dict[int, int] = {row.session: row.mark for row in conn.execute(newest)}
         key = (generation, tenant, user_id)
         with self._lock:
             sessions, profile = self._known.get(key, ({}, None))

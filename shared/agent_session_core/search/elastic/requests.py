@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent_session_core.content import to_microseconds
@@ -15,7 +16,18 @@ if TYPE_CHECKING:
     from agent_session_core.ports import Vectors
     from agent_session_core.search.request import SearchRequest
 
-__all__ = ["Where", "by_vector", "by_words", "newest", "parts_of_words", "restriction", "size_of"]
+__all__ = [
+    "EVERYWHERE",
+    "Where",
+    "by_vector",
+    "by_words",
+    "is_filtered",
+    "newest",
+    "parts_of_words",
+    "restriction",
+    "size_of",
+    "unfiltered",
+]
 
 DEPTH = 200
 """Documents of each list, at least."""
@@ -30,6 +42,39 @@ class Where(NamedTuple):
 
     sessions: Collection[int] | None = None
     excluded: Collection[int] = ()
+
+
+EVERYWHERE = Where()
+
+
+def is_filtered(request: SearchRequest) -> bool:
+    """Whether a search is of less than its user's or tenant's messages."""
+    given = (
+        request.session_ids,
+        request.exclude_session_ids,
+        request.roles,
+        request.author,
+        request.since,
+        request.until,
+        request.max_length,
+        request.condition,
+    )
+    return any(one is not None for one in given)
+
+
+def unfiltered(request: SearchRequest) -> SearchRequest:
+    """The same search of all of its scope."""
+    return replace(
+        request,
+        session_ids=None,
+        exclude_session_ids=None,
+        roles=None,
+        author=None,
+        since=None,
+        until=None,
+        max_length=None,
+        metadata=None,
+    )
 
 
 def size_of(request: SearchRequest) -> int:

@@ -17,9 +17,9 @@ from sqlalchemy import Connection, func, select
 from agent_session_core.models import IndexReport
 from agent_session_core.search import changes
 from agent_session_core.search.elastic import outbox
-from agent_session_core.search.elastic.delivering import routing_of
 from agent_session_core.search.elastic.documents import documents, id_of
 from agent_session_core.search.elastic.indexes import Indexes, answering
+from agent_session_core.search.elastic.routing import routing_of
 from agent_session_core.search.elastic.work import Work, is_there, owner_of, read
 from agent_session_core.search.tasks import merged
 from agent_session_core.sql.tables import messages, sessions

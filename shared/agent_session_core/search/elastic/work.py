@@ -119,7 +119,8 @@ def read(conn: Connection, work: Work, session: int, first: int, last: int) -> N
     end = max([last, *(source.seq for source in sources)])
     columns: tuple[Any, ...] = (messages.c.seq, messages.c.metadata)
     held = select(*columns).where(messages.c.session == session, messages.c.seq.between(first, end))
-    work.metadata |= dict(conn.execute(held.where(messages.c.metadata.is_not(None))).tuples().all())
+    rows = conn.execute(held.where(messages.c.metadata.is_not(None)))
+    work.metadata |= {row.seq: row.metadata for row in rows}
 
 
 def owner_of(conn: Connection, tenant: str, session: int) -> Owner | None:
