@@ -200,7 +200,7 @@ class Deliverer:
                 f"embedder: {self._maker.name!r:.80} gives vectors of {' and '.join(map(str, sorted(made)))} "
                 f"dimensions, the index holds {known}; give the embedder another name and call store.reindex()"
             )
-        outbox.change_index(conn, generation, dimensions=made.pop())
+        outbox.change_index(conn, generation, dimensions=min(made))
 
     def _send(self, works: Sequence[Work], pace: _Pace, until: int) -> None:
         """Send every document, and wait for the acknowledgement of each."""

@@ -41,9 +41,9 @@ class WakingDatabase:
         """Run ``work``; with ``snapshot`` everything it reads is of one moment."""
         return self._database.read(work, snapshot=snapshot)
 
-    def write(self, work: Callable[[Connection], T]) -> T:
+    def write(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:
         """Run ``work`` in a write transaction, durable on return."""
-        result = self._database.write(work)
+        result = self._database.write(work, again=again)
         self._wake()
         return result
 
@@ -51,9 +51,9 @@ class WakingDatabase:
         """As :meth:`read`, without blocking the event loop."""
         return await self._database.aread(work, snapshot=snapshot)
 
-    async def awrite(self, work: Callable[[Connection], T]) -> T:
+    async def awrite(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:
         """As :meth:`write`, without blocking the event loop."""
-        result = await self._database.awrite(work)
+        result = await self._database.awrite(work, again=again)
         self._wake()
         return result
 
