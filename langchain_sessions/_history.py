@@ -110,8 +110,8 @@ class SessionChatMessageHistory(Closing, BaseChatMessageHistory):
         """The messages, oldest first: equal to those that were added, streamed chunks as what they add up to.
 
         Setting it replaces the whole history in one step; the beginning that is equal stays as it is stored. A message
-        that another framework wrote stays so while what both understand is equal: a change to its ``id``,
-        ``additional_kwargs`` or ``response_metadata`` alone is not kept.
+        that another framework wrote is taken for changed where it says more than what both understand, or its id is
+        another one; it is then LangChain's.
 
         Raises:
             InvalidInput: when it is set while ``last`` shows only a part.

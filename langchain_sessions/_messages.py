@@ -129,7 +129,8 @@ def message_to_record(message: BaseMessage) -> Message:
         packed = packer.pack(value)
         if key not in expected or packed != packer.pack(expected[key]):
             data[key] = packed
-    return replace(record, origin=Origin(FRAMEWORK, VERSION, data))
+    adds = kind != _kind_of(record) or not data.keys() <= {"type", "id"}
+    return replace(record, origin=Origin(FRAMEWORK, VERSION, data, adds))
 
 
 def record_to_message(record: Message) -> BaseMessage:
@@ -148,12 +149,16 @@ def record_to_message(record: Message) -> BaseMessage:
         message = _from_origin(record, record.origin.data)
         if message is not None:
             return message
-    if record.role == "tool":
-        answers = record.tool_call_id is not None or _answered(record.parts) is not None
-        kind = "function" if record.name and not answers and not record.is_error else "tool"
-    else:
-        kind = _OF_ROLE[record.role]
+    kind = _kind_of(record)
     return _built(kind, {**_expected(record, kind), "id": record.id})
+
+
+def _kind_of(record: Message) -> str:
+    """The kind of message that the canonical fields of ``record`` suggest."""
+    if record.role != "tool":
+        return _OF_ROLE[record.role]
+    answers = record.tool_call_id is not None or _answered(record.parts) is not None
+    return "function" if record.name and not answers and not record.is_error else "tool"
 
 
 def _plainly_equal(value: Any, other: Any) -> bool:

@@ -43,8 +43,8 @@ class SessionChatStore(StoreBacked, BaseChatStore):
     def set_messages(self, key: str, messages: list[ChatMessage]) -> None:
         """Make the history of ``key`` equal to ``messages``, in one step; its equal beginning is left untouched.
 
-        A message that another framework wrote counts as equal while what both understand is: a change to its
-        ``additional_kwargs`` alone (but for the name and the tool call's id) is not kept.
+        A message that another framework wrote is taken for changed where it says more than what both understand, by its
+        ``additional_kwargs`` for one; it is then LlamaIndex's.
 
         Raises:
             InvalidInput: naming what cannot be stored; nothing has changed then.

@@ -70,7 +70,8 @@ def message_to_record(message: ChatMessage) -> Message:
         tool_call_id=_text(kwargs, "tool_call_id") if role == "tool" else None,
         is_error=role == "tool" and kwargs.get("is_error") is True,
     )
-    return replace(record, origin=Origin(FRAMEWORK, __version__, _rest(message, blocks, record)))
+    rest = _rest(message, blocks, record)
+    return replace(record, origin=Origin(FRAMEWORK, __version__, rest, adds=rest is not None))
 
 
 def record_to_message(record: Message) -> ChatMessage:

@@ -312,16 +312,24 @@ def same_history(message: Message, stored: Message) -> bool:
         and (message.parts == stored.parts or _same_parts(message.parts, stored.parts))
         and message.name == stored.name
         and message.tool_call_id == stored.tool_call_id
+        and message.is_error == stored.is_error
         and message.author in (None, stored.author)
         and message.usage in (None, stored.usage)
         and (not message.metadata or message.metadata == stored.metadata)
         and (
             message.origin is None
             or stored.origin is None
-            or message.origin.framework != stored.origin.framework
-            or message.origin.data == stored.origin.data
-            or _same_json(encode(message.origin.data, "origin.data"), encode(stored.origin.data, "origin.data"))
+            or _same_origin(message.origin, stored.origin, same_id=message.id in (None, stored.id))
         )
+    )
+
+
+def _same_origin(given: Origin, stored: Origin, *, same_id: bool) -> bool:
+    """Whether nothing is lost by keeping ``stored``: equal data, or another framework's reading that adds nothing."""
+    if given.framework != stored.framework:
+        return same_id and not given.adds
+    return given.data == stored.data or _same_json(
+        encode(given.data, "origin.data"), encode(stored.data, "origin.data")
     )
 
 

@@ -147,11 +147,15 @@ class Origin:
     """Where a message came from: the framework, its version, and the framework's own JSON of the message.
 
     ``data`` may be any JSON value; it is kept exactly and never interpreted outside that framework's adapter.
+
+    ``adds`` is for adapters: whether ``data`` says more than the message's neutral fields do. ``Session.replace`` then
+    takes the message for another than an equal one that a different framework wrote. It is not stored.
     """
 
     framework: str
     version: str
     data: Any = None
+    adds: bool = field(default=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

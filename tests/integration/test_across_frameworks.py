@@ -293,6 +293,64 @@ def test_a_message_changed_by_llamaindex_is_a_new_one(
     assert [message.content for message in history.messages] == ["good morning"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"additional_kwargs": {"rated": 5}},
+        {"response_metadata": {"model_name": "m-2"}},
+        {"usage_metadata": {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}},
+        {"id": "mine"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_only_langchain_knows_can_be_changed(
+    history: SessionChatMessageHistory, chats: SessionChatStore, path: Path, change: dict[str, Any]
+) -> None:
+    """A change to what LlamaIndex wrote is kept, though the neutral fields say the same; what was not changed stays."""
+    chats.set_messages("trip", [ChatMessage(role="user", content="Hi"), ChatMessage(role="assistant", content="Hello")])
+    before = rows(path)
+    first, second = history.messages
+    changed = second.model_copy(update=change)
+    history.messages = [first, changed]
+    assert history.messages == [first, changed]
+    assert rows(path)[0] == before[0]
+    history.messages = history.messages
+    assert history.messages == [first, changed]
+
+
+def test_that_a_tool_failed_can_be_changed(history: SessionChatMessageHistory) -> None:
+    """A result that turns out to be an error is another result."""
+    call = AIMessage("", tool_calls=[{"id": "c1", "name": "find", "args": {}}], id="a1")
+    history.add_messages([call, ToolMessage("none", tool_call_id="c1", id="t1")])
+    history.messages = [call, ToolMessage("none", tool_call_id="c1", id="t1", status="error")]
+    assert history.messages[1] == ToolMessage("none", tool_call_id="c1", id="t1", status="error")
+
+
+def test_what_only_llamaindex_knows_can_be_changed(
+    history: SessionChatMessageHistory, chats: SessionChatStore, path: Path
+) -> None:
+    """A change to what LangChain wrote is kept, though the neutral fields say the same; what was not changed stays."""
+    history.add_messages([HumanMessage("Hi", id="h1"), AIMessage("Hello", id="a1")])
+    before = rows(path)
+    first, second = chats.get_messages("trip")
+    second.additional_kwargs["rated"] = 5
+    chats.set_messages("trip", [first, second])
+    kept = chats.get_messages("trip")
+    assert kept == [first, second]
+    assert kept[1].additional_kwargs == {"rated": 5}
+    assert rows(path)[0] == before[0]
+
+
+def test_a_copy_of_what_was_read_changes_nothing(
+    history: SessionChatMessageHistory, chats: SessionChatStore, path: Path
+) -> None:
+    """Messages that went through a framework's own JSON are still what they were."""
+    history.add_messages([HumanMessage("Hi", id="h1"), AIMessage("Hello", id="a1")])
+    before = rows(path)
+    chats.set_messages("trip", [ChatMessage(**message.model_dump()) for message in chats.get_messages("trip")])
+    assert rows(path) == before
+
+
 async def test_memory_archives_what_langchain_wrote(
     history: SessionChatMessageHistory, store: SessionStore, path: Path
 ) -> None:

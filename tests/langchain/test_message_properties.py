@@ -225,3 +225,5 @@ def test_a_canonical_record_survives_langchain(record: Message) -> None:
         record.usage,
         record.id,
     )
+    assert again.origin is not None
+    assert not again.origin.adds
