@@ -71,6 +71,11 @@ def drafts(given: Sequence[Message], *, loose: bool) -> list[Draft]:
     return made
 
 
+def is_one_statement(key: Key, given: Sequence[Draft]) -> bool:
+    """Whether :func:`append` of these is a single statement where the database can do it in one."""
+    return key.turn is None and bool(given) and not any(draft.has_id for draft in given)
+
+
 def with_ids(given: Sequence[Draft]) -> list[Draft]:
     """The same messages as ones that brought their ids: appended again, those that are stored already are found."""
     return [draft._replace(has_id=True) for draft in given]
@@ -88,19 +93,32 @@ def append(conn: Connection, key: Key, given: Sequence[Draft], *, loose: bool, a
         require_active(conn, key, held=True)
         known = sql.by_ids(conn, key.session, (draft.row.id for draft in given if draft.has_id))
     fresh, answer = _without_repeats(given, known, loose=loose)
-    if fresh or not given:
-        last, run, _ = take_numbers(conn, key, len(fresh))
-        first = last - len(fresh) + 1
-        if fresh:
-            sql.add(conn, key.session, run, first, [draft.row for draft in fresh], ARCHIVED if archived else LIVE)
-            sql.announce(conn, key.tenant, key.session, first, last)
-    else:
-        first, run = 0, 0
+    first, run = 0, 0
+    if fresh:
+        first, run = _add(conn, key, [draft.row for draft in fresh], ARCHIVED if archived else LIVE)
+    elif not given:
+        take_numbers(conn, key, 0)
     made = _as_stored(fresh, first, run)
     if len(answer) == len(made):
         return made
     by_id = {message.id: message for message in made}
     return [by_id[said.row.id] if isinstance(said, Draft) else from_row(said) for said in answer]
+
+
+def _add(conn: Connection, key: Key, rows: Sequence[StoredMessage], state: int) -> tuple[int, int]:
+    """Store messages: the seq of the first, and their run."""
+    while conn.dialect.name == "postgresql" and key.turn is None:  # a turn is looked at with the session held
+        from agent_session_core.sql import at_once
+
+        added = at_once.append(conn, key.params(), rows, now=to_microseconds(now()), state=state)
+        if added is not None:
+            return added[0] - len(rows) + 1, added[1]
+        require_active(conn, key)  # says what stands in the way; if that has gone meanwhile, once more
+    last, run, _ = take_numbers(conn, key, len(rows))
+    first = last - len(rows) + 1
+    sql.add(conn, key.session, run, first, rows, state)
+    sql.announce(conn, key.tenant, key.session, first, last)
+    return first, run
 
 
 def _as_stored(fresh: Sequence[Draft], first: int, run: int) -> list[Message]:

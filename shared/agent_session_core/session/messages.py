@@ -50,15 +50,15 @@ class SessionMessages(SessionBase):
             SessionNotFound: when the session has been deleted.
             SessionNotActive: when it is closed, expired or archived.
         """
-        work, again = self._append(messages, ids, archived)
-        return self._services.database.write(work, again=again)  # the bare database: it holds the session by itself
+        work, options = self._append(messages, ids, archived)
+        return self._services.database.write(work, **options)  # the bare database: it holds the session by itself
 
     async def aappend(
         self, *messages: Message | Iterable[Message], ids: Ids = "strict", archived: bool = False
     ) -> list[Message]:
         """As :meth:`append`; cancelled, it stored all or nothing."""
-        work, again = self._append(messages, ids, archived)
-        return await self._services.database.awrite(work, again=again)
+        work, options = self._append(messages, ids, archived)
+        return await self._services.database.awrite(work, **options)
 
     def messages(
         self,
@@ -197,14 +197,17 @@ class SessionMessages(SessionBase):
 
     def _append(
         self, messages: tuple[Any, ...], ids: Ids, archived: bool
-    ) -> tuple[Work[list[Message]], Work[list[Message]] | None]:
-        """What appends, and what does where nobody knows whether that has: ids were made before, and tell."""
+    ) -> tuple[Work[list[Message]], dict[str, Any]]:
+        """What appends, and how the database may go about it."""
         loose = _checks.one_of(ids, "ids", ("strict", "loose")) == "loose"
         given = history.drafts(_flat(messages), loose=loose)
         aside = _checks.flag(archived, "archived")
-        work = partial(history.append, key=self._key, loose=loose, archived=aside)
-        tells = not loose or not any(draft.has_id for draft in given)  # a loose id may be replaced on the way
-        return partial(work, given=given), partial(work, given=history.with_ids(given)) if tells else None
+        key = self._key
+        work = partial(history.append, key=key, loose=loose, archived=aside)
+        options: dict[str, Any] = {"one_statement": history.is_one_statement(key, given)}
+        if not loose or not any(draft.has_id for draft in given):  # a loose id may be replaced on the way
+            options["again"] = partial(work, given=history.with_ids(given))  # ids made before tell what is stored
+        return partial(work, given=given), options
 
     def _messages(
         self,

@@ -69,7 +69,13 @@ class BoundDatabase:
         """Run ``work`` in the caller's transaction; it decides of which moment that reads."""
         return self._read(self._usable(), work)
 
-    def write(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:  # noqa: ARG002
+    def write(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        again: Callable[[Connection], T] | None = None,  # noqa: ARG002
+        one_statement: bool = False,  # noqa: ARG002
+    ) -> T:
         """Run ``work`` in the caller's transaction, under a savepoint: durable when the caller commits."""
         return self._write(self._usable(), work)
 
@@ -77,7 +83,13 @@ class BoundDatabase:
         """As :meth:`read`."""
         return await self._usable_async().run_sync(self._read, work)
 
-    async def awrite(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:  # noqa: ARG002
+    async def awrite(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        again: Callable[[Connection], T] | None = None,  # noqa: ARG002
+        one_statement: bool = False,  # noqa: ARG002
+    ) -> T:
         """As :meth:`write`."""
         return await self._usable_async().run_sync(self._write, work)
 

@@ -29,11 +29,18 @@ class Database(Protocol):
         """Run ``work``; with ``snapshot`` everything it reads is of one moment."""
         ...
 
-    def write(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:
+    def write(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        again: Callable[[Connection], T] | None = None,
+        one_statement: bool = False,
+    ) -> T:
         """Run ``work`` in a write transaction of its own (or a savepoint of a shared one), durable on return.
 
         ``again`` is run where the connection to a server was lost in the commit, and nobody knows what became of it;
-        it finds out. Without one that is an error.
+        it finds out. Without one that is an error. ``one_statement`` says that ``work`` runs a single one, and does
+        not need a transaction round it.
         """
         ...
 
@@ -41,7 +48,13 @@ class Database(Protocol):
         """As :meth:`read`, without blocking the event loop."""
         ...
 
-    async def awrite(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:
+    async def awrite(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        again: Callable[[Connection], T] | None = None,
+        one_statement: bool = False,
+    ) -> T:
         """As :meth:`write`, without blocking the event loop. Cancelled, it did all or nothing."""
         ...
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy import BigInteger, Connection, Dialect, bindparam, cast, func, select
+from sqlalchemy import BigInteger, Connection, bindparam, cast, func, select
 
+from agent_session_core.sql.delegating import DelegatingDatabase
 from agent_session_core.sql.engine import Database
 from agent_session_core.sql.statement import Statement
 from agent_session_core.sql.tables import sessions
@@ -44,54 +44,32 @@ def holding(database: Database, session: int) -> Database:
     return database if database.dialect.name == "sqlite" else _Holding(database, session)
 
 
-@dataclass(frozen=True, slots=True)
-class _Holding:
+class _Holding(DelegatingDatabase):
     """A database whose writes hold a session."""
 
-    database: Database
-    session: int
+    def __init__(self, database: Database, session: int) -> None:
+        super().__init__(database)
+        self.session = session
 
-    @property
-    def dialect(self) -> Dialect:
-        """As the database's."""
-        return self.database.dialect
-
-    @property
-    def url(self) -> str:
-        """As the database's."""
-        return self.database.url
-
-    def read(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
-        """As the database's."""
-        return self.database.read(work, snapshot=snapshot)
-
-    def write(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:
+    def write(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        again: Callable[[Connection], T] | None = None,
+        one_statement: bool = False,  # noqa: ARG002  # other than a transaction it cannot hold anything
+    ) -> T:
         """As the database's, with the session held."""
         return self.database.write(self._held(work), again=None if again is None else self._held(again))
 
-    async def aread(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
-        """As the database's."""
-        return await self.database.aread(work, snapshot=snapshot)
-
-    async def awrite(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:
+    async def awrite(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        again: Callable[[Connection], T] | None = None,
+        one_statement: bool = False,  # noqa: ARG002  # other than a transaction it cannot hold anything
+    ) -> T:
         """As the database's, with the session held."""
         return await self.database.awrite(self._held(work), again=None if again is None else self._held(again))
-
-    async def in_thread(self, work: Callable[[], T]) -> T:
-        """As the database's."""
-        return await self.database.in_thread(work)
-
-    def purge(self) -> bool:
-        """As the database's."""
-        return self.database.purge()
-
-    def close(self) -> None:
-        """As the database's."""
-        self.database.close()
-
-    async def aclose(self) -> None:
-        """As the database's."""
-        await self.database.aclose()
 
     def _held(self, work: Callable[[Connection], T]) -> Callable[[Connection], T]:
         def holding_it(conn: Connection) -> T:

@@ -63,16 +63,28 @@ class NativeDatabase(ABC):
         """Run ``work``, by the thread form."""
         return self._threads.read(work, snapshot=snapshot)
 
-    def write(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:
+    def write(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        again: Callable[[Connection], T] | None = None,
+        one_statement: bool = False,
+    ) -> T:
         """Run ``work`` in a write transaction, by the thread form."""
-        return self._threads.write(work, again=again)
+        return self._threads.write(work, again=again, one_statement=one_statement)
 
     @abstractmethod
     async def aread(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
         """Run ``work`` on a connection of the async driver."""
 
     @abstractmethod
-    async def awrite(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:
+    async def awrite(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        again: Callable[[Connection], T] | None = None,
+        one_statement: bool = False,
+    ) -> T:
         """Run ``work`` in a write transaction of its own. Cancelled before the commit, it did nothing."""
 
     async def in_thread(self, work: Callable[[], T]) -> T:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Dialect, Engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
@@ -13,6 +13,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from tenacity import AsyncRetrying, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from agent_session_core.errors import SessionError, StorageUnavailable
+
+T = TypeVar("T")
 
 __all__ = ["CommitLost", "Freshness", "Outages"]
 
@@ -60,13 +62,26 @@ class Outages:
         self._url = url
         self._errors: tuple[type[BaseException], ...] = (SQLAlchemyError, OSError, self._dialect.loaded_dbapi.Error)
 
-    def attempts(self, *, lost_commits: bool = False) -> Retrying:
-        """Tries again, for a while, what failed and left nothing behind; with ``lost_commits``, what may have, too."""
-        return Retrying(**self._how(lost_commits))
+    def run(self, once: Callable[[], T], *, lost_commits: bool = False) -> T:
+        """Run ``once``, and for a while again where it failed and left nothing behind.
 
-    def attempts_async(self, *, lost_commits: bool = False) -> AsyncRetrying:
-        """As :meth:`attempts`, without blocking the event loop."""
-        return AsyncRetrying(**self._how(lost_commits))
+        With ``lost_commits`` also where it may have left something.
+        """
+        try:
+            return once()  # without the machinery, which costs as much as a statement
+        except Exception as error:
+            if not self._may_be_mended(error, lost_commits):
+                raise
+        return Retrying(**self._how(lost_commits))(once)
+
+    async def arun(self, once: Callable[[], Awaitable[T]], *, lost_commits: bool = False) -> T:
+        """As :meth:`run`, without blocking the event loop."""
+        try:
+            return await once()
+        except Exception as error:
+            if not self._may_be_mended(error, lost_commits):
+                raise
+        return await AsyncRetrying(**self._how(lost_commits))(once)
 
     def is_lost(self, error: BaseException) -> bool:
         """Whether the connection is gone, or could not be made."""
@@ -106,15 +121,15 @@ class Outages:
 
     def _how(self, lost_commits: bool) -> dict[str, Any]:
         return {
-            "retry": retry_if_exception(
-                lambda error: self._may_be_mended(error) or (lost_commits and isinstance(error, CommitLost))
-            ),
+            "retry": retry_if_exception(lambda error: self._may_be_mended(error, lost_commits)),
             "wait": wait_random_exponential(multiplier=0.01, max=LONGEST_PAUSE),
             "stop": stop_after_delay(self.patience),
             "reraise": True,
         }
 
-    def _may_be_mended(self, error: BaseException) -> bool:
+    def _may_be_mended(self, error: BaseException, lost_commits: bool) -> bool:
+        if isinstance(error, CommitLost):
+            return lost_commits
         return isinstance(error, self._errors) and (_state(error) in _RACES or self.is_lost(error))
 
     def _disconnecting(self) -> tuple[type[BaseException], ...]:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Dialect, Engine, QueuePool, create_engine, event
@@ -154,9 +155,15 @@ class PostgresDatabase:
                 return self._run(conn, work)
 
         with self._outages.translated():
-            return self._outages.attempts()(once)
+            return self._outages.run(once)
 
-    def write(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:
+    def write(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        again: Callable[[Connection], T] | None = None,
+        one_statement: bool = False,
+    ) -> T:
         """Run ``work`` in a write transaction of its own, durable on return.
 
         It is run again where another transaction was in its way or the connection was lost before the commit.
@@ -175,22 +182,32 @@ class PostgresDatabase:
                     transaction.commit()
                 return result
 
+        def at_once(work: Callable[[Connection], T]) -> T:
+            with self._reading.connect() as conn, self._outages.committing(conn):
+                return self._run(conn, work)
+
         with self._outages.translated():
             try:
-                return self._outages.attempts()(once, work)
+                return self._outages.run(partial(at_once if one_statement else once, work))
             except CommitLost:
                 if again is None:
                     raise
                 self._fresh.lost()
-                return self._outages.attempts(lost_commits=True)(once, again)
+                return self._outages.run(partial(once, again), lost_commits=True)
 
     async def aread(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
         """As :meth:`read`, in one hop to a thread."""
         return await self.in_thread(lambda: self.read(work, snapshot=snapshot))
 
-    async def awrite(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:
+    async def awrite(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        again: Callable[[Connection], T] | None = None,
+        one_statement: bool = False,
+    ) -> T:
         """As :meth:`write`, in one hop to a thread. Cancelled, it did all or nothing."""
-        return await self.in_thread(lambda: self.write(work, again=again))
+        return await self.in_thread(lambda: self.write(work, again=again, one_statement=one_statement))
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run ``work`` in a thread of the database's own pool, in the caller's context variables."""

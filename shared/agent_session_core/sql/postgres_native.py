@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, event
@@ -45,9 +46,15 @@ class NativePostgres(NativeDatabase):
                 return await conn.run_sync(work)
 
         with self._outages.translated():
-            return await self._outages.attempts_async()(once)
+            return await self._outages.arun(once)
 
-    async def awrite(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:
+    async def awrite(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        again: Callable[[Connection], T] | None = None,
+        one_statement: bool = False,
+    ) -> T:
         """Run ``work`` in a write transaction of its own. Cancelled before the commit, it did nothing.
 
         It is run again where another transaction was in its way or the connection was lost before the commit.
@@ -61,14 +68,19 @@ class NativePostgres(NativeDatabase):
                     await transaction.commit()
                 return result
 
+        async def at_once(work: Callable[[Connection], T]) -> T:
+            async with self._connection(READING) as conn:
+                with self._outages.committing(conn.sync_connection):
+                    return await conn.run_sync(work)
+
         with self._outages.translated():
             try:
-                return await self._outages.attempts_async()(once, work)
+                return await self._outages.arun(partial(at_once if one_statement else once, work))
             except CommitLost:
                 if again is None:
                     raise
                 self._fresh.lost()
-                return await self._outages.attempts_async(lost_commits=True)(once, again)
+                return await self._outages.arun(partial(once, again), lost_commits=True)
 
     @asynccontextmanager
     async def _connection(self, options: dict[str, Any]) -> AsyncIterator[AsyncConnection]:

@@ -119,7 +119,7 @@ _GET_ONE = select(*_COLUMNS).where(
     sessions.c.user_id.is_not_distinct_from(bindparam("owner")),
 )
 _GET = Statement(_GET_ONE)
-_TOUCH = (
+TOUCH = (
     update(sessions)
     .where(
         sessions.c.id == bindparam("session"),
@@ -136,7 +136,7 @@ _TOUCH = (
     )
 )
 _GET_AND_HOLD = Statement(_GET_ONE.with_for_update(key_share=True))
-_BUMP = Statement(_TOUCH.returning(sessions.c.last_seq, sessions.c.run, sessions.c.revision))
+_BUMP = Statement(TOUCH.returning(sessions.c.last_seq, sessions.c.run, sessions.c.revision))
 
 
 def find(conn: Connection, scope: Scope, name: str) -> SessionRow | None:

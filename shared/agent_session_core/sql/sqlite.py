@@ -173,7 +173,13 @@ class SqliteDatabase:
                 finally:
                     conn.rollback()
 
-    def write(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:  # noqa: ARG002
+    def write(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        again: Callable[[Connection], T] | None = None,  # noqa: ARG002
+        one_statement: bool = False,  # noqa: ARG002
+    ) -> T:
         """Run ``work`` in a write transaction, durable on return. What becomes of a commit is always known."""
         self._check_open()
         return self._writer.write(work)
@@ -182,7 +188,13 @@ class SqliteDatabase:
         """As :meth:`read`, in one hop to a thread."""
         return await self.in_thread(lambda: self.read(work, snapshot=snapshot))
 
-    async def awrite(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:  # noqa: ARG002
+    async def awrite(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        again: Callable[[Connection], T] | None = None,  # noqa: ARG002
+        one_statement: bool = False,  # noqa: ARG002
+    ) -> T:
         """As :meth:`write`, in the next commit of the writer's. Cancelled, it did all or nothing."""
         self._check_open()
         context = contextvars.copy_context()

@@ -44,7 +44,13 @@ class NativeSqlite(NativeDatabase):
                 await conn.invalidate()  # a statement broken off holds its snapshot, from which nothing can be written
                 raise
 
-    async def awrite(self, work: Callable[[Connection], T], *, again: Callable[[Connection], T] | None = None) -> T:  # noqa: ARG002
+    async def awrite(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        again: Callable[[Connection], T] | None = None,  # noqa: ARG002
+        one_statement: bool = False,  # noqa: ARG002
+    ) -> T:
         """Run ``work`` in a write transaction of its own. Cancelled before the commit, it did nothing."""
         turn = (await self._life()).turn  # before a connection: writers that wait leave some to the readers
         async with turn, self._connection() as conn, self._alone():
