@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from agent_session_core.sql.delegating import DelegatingDatabase
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from agent_session_core.sql.delegating import DelegatingDatabase
 from agent_session_core.sql.engine import Database
 
 T = TypeVar("T")
