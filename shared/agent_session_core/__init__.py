@@ -23,7 +23,7 @@ from agent_session_core.errors import (
     ToolCallUnsettled,
     TurnTaken,
 )
-from agent_session_core.files import FileVersion
+from agent_session_core.files import Files, FileVersion
 from agent_session_core.leases import Turn
 from agent_session_core.lifecycle import Retention, Sweeper, SweepReport
 from agent_session_core.models import (
@@ -53,9 +53,9 @@ from agent_session_core.ports import Embedder
 from agent_session_core.recording import recorded
 from agent_session_core.search.elastic.settings import ElasticsearchIndex
 from agent_session_core.session import OpenWork, Session
-from agent_session_core.state import StateWrite
+from agent_session_core.state import ScopedState, SessionState, StateWrite
 from agent_session_core.store import SessionStore
-from agent_session_core.tasks import Task, TaskRecord
+from agent_session_core.tasks import Task, TaskRecord, Tasks
 from agent_session_core.tool_calls import RunningToolCall, ToolCall
 from agent_session_core.transfer import LoadReport
 
@@ -73,6 +73,7 @@ __all__ = [
     "FilePart",
     "FileReference",
     "FileVersion",
+    "Files",
     "ImagePart",
     "IndexReport",
     "IndexUnavailable",
@@ -88,6 +89,7 @@ __all__ = [
     "Retention",
     "Role",
     "RunningToolCall",
+    "ScopedState",
     "SearchHit",
     "SearchResults",
     "Session",
@@ -96,6 +98,7 @@ __all__ = [
     "SessionNotActive",
     "SessionNotFound",
     "SessionRecord",
+    "SessionState",
     "SessionStore",
     "StateConflict",
     "StateWrite",
@@ -105,6 +108,7 @@ __all__ = [
     "Task",
     "TaskNotFound",
     "TaskRecord",
+    "Tasks",
     "TextPart",
     "ToolCall",
     "ToolCallPart",

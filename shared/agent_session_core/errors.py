@@ -75,7 +75,7 @@ class ToolCallUnsettled(SessionError):
 
 
 class TurnTaken(SessionError):
-    """Another worker has the session's turn, or took it over after this one's lease had ended."""
+    """Another worker has the session's turn, or took it over when this one had stood still for too long."""
 
 
 class SessionNotActive(SessionError):

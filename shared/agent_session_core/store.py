@@ -223,7 +223,7 @@ class SessionStore:
 
         Raises:
             InvalidInput: naming the argument that cannot be used.
-            SessionNotFound: when it is not there and ``create`` is False, or the id is not to be had for this user.
+            SessionNotFound: when it is not there and ``create`` is False, or the id is somebody else's.
         """
         scope, name, find, make = self._opening(
             session_id, user_id, create, agent_id, title, metadata, idle_timeout, expires_at

@@ -67,7 +67,7 @@ class Task:
         return f"Task({self.id!r})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Task) and self.id == other.id and self._tasks.same_as(other._tasks)
+        return isinstance(other, Task) and self.id == other.id and self._tasks == other._tasks
 
     def __hash__(self) -> int:
         return hash(self.id)
@@ -172,9 +172,11 @@ class Tasks:
         self._key = key
         self._place = Place(key.tenant, "session", str(key.session), "task")
 
-    def same_as(self, other: Tasks) -> bool:
-        """Whether both are of one session."""
-        return self._key == other._key and self._database == other._database
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tasks) and self._key == other._key and self._database == other._database
+
+    def __hash__(self) -> int:
+        return hash(self._key)
 
     def add(
         self,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
-from dataclasses import fields
+from collections.abc import MutableMapping
+from dataclasses import fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,21 @@ import langchain_core  # noqa: F401  # turns its warnings on where it is first i
 import pytest
 from typer.testing import CliRunner
 
-from agent_session_core import Explanation, Session, SessionStore
+from agent_session_core import (
+    Explanation,
+    Files,
+    FileVersion,
+    Retention,
+    RunningToolCall,
+    ScopedState,
+    Session,
+    SessionState,
+    SessionStore,
+    Sweeper,
+    Task,
+    Tasks,
+    ToolCall,
+)
 from agent_session_core.cli.app import app
 from agent_session_core.exchange import Problem, parse
 
@@ -118,12 +134,34 @@ def test_the_reference_lists_every_public_name(name: str) -> None:
     assert sorted(_listed("reference.md", name)) == sorted(import_module(name).__all__)
 
 
-@pytest.mark.parametrize("kind", [SessionStore, Session])
-def test_the_reference_lists_every_method(kind: type) -> None:
-    """The table of a class has each public attribute once, without the async twins."""
-    public = {name for name in dir(kind) if not name.startswith("_")}
-    twins = {f"a{name}" for name in public} & public
+@pytest.mark.parametrize(
+    ("kind", "base"),
+    [
+        *((kind, object) for kind in (SessionStore, Session, Files, FileVersion, Tasks, Task, ToolCall, Retention)),
+        *((kind, object) for kind in (RunningToolCall, Sweeper)),
+        (ScopedState, MutableMapping),
+        (SessionState, ScopedState),
+    ],
+)
+def test_the_reference_lists_every_method(kind: type, base: type) -> None:
+    """The table of a class has each public attribute once, without the async twins and what all of its kind have."""
+    added = {name for one in kind.__mro__ if not issubclass(base, one) for name in vars(one)}
+    shown = added | _set_in_init(kind)
+    public = {name for name in shown if not name.startswith("_")}
+    twins = {name for name in public if name.startswith("a") and hasattr(kind, name[1:])}
     assert sorted(_listed("reference.md", kind.__name__)) == sorted(public - twins)
+
+
+def test_the_reference_lists_every_option_of_open() -> None:
+    """The table has each parameter, in their order."""
+    assert _listed("reference.md", "Options") == list(inspect.signature(SessionStore.open).parameters)
+
+
+def _set_in_init(kind: type) -> set[str]:
+    """The attributes that a class without slots gives its objects."""
+    if is_dataclass(kind) or "__slots__" in vars(kind):
+        return set()
+    return set(re.findall(r"self\.([a-z]\w*)(?:: [^=\n]+)? = ", inspect.getsource(kind)))
 
 
 def test_the_guide_explains_every_part_of_an_explanation() -> None:
