@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import URL, Engine, create_engine
 
 from agent_session_core import SessionStore
 from agent_session_core.sql.tables import metadata
+
+settings.register_profile("machine-independent", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("machine-independent")
 
 SERVICES = {
     "postgres_url": "POSTGRES_URL",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import (
     AIMessage,
@@ -136,10 +136,19 @@ messages: st.SearchStrategy[BaseMessage] = st.one_of(
 )
 
 
+def answers_ahead(said: list[BaseMessage], place: int) -> bool:
+    """Whether a message is a tool's answer to a call that comes only later: no history shows it."""
+    message, later = said[place], said[place:]
+    asked = {call["id"] for other in later if isinstance(other, AIMessage) for call in other.tool_calls}
+    asked |= {call["id"] for other in later if isinstance(other, AIMessage) for call in other.invalid_tool_calls}
+    return isinstance(message, ToolMessage) and message.tool_call_id in asked
+
+
 @settings(max_examples=300, deadline=None)
 @given(given_messages=st.lists(messages, min_size=1, max_size=3))
 def test_any_messages_read_back_equal(given_messages: list[BaseMessage], trip: Trip) -> None:
     """Whatever a message holds, it comes back equal and of the same class, stored beside others in one session."""
+    assume(not any(answers_ahead(given_messages, place) for place in range(len(given_messages))))
     back = trip(given_messages)
     assert [type(message) for message in back] == [type(message) for message in given_messages]
     assert back == given_messages
