@@ -45,7 +45,7 @@ def test_a_background_sweeper_deletes_what_is_over(tmp_path: Path) -> None:
     """Expired, archived and deleted by retention, with the files and the index, while the service goes on."""
     retention = Retention(archive_after=timedelta(0), delete_after=timedelta(0))
     with SessionStore.open(f"sqlite:///{tmp_path}/s.db", retention=retention) as store:
-        session = store.session("short", idle_timeout=timedelta(milliseconds=50))
+        session = store.session("short", idle_timeout=timedelta(milliseconds=500))
         session.files.put("a.txt", b"the only canary")
         assert len(store.search("canary")) == 1
         with store.sweeper(timedelta(milliseconds=20)):
