@@ -362,23 +362,19 @@ def _fresh_loops() -> AbstractContextManager[Way]:
     return _given(Async(asyncio.run))
 
 
+# Each target and each way is there, and each way for threads and natively; not each target in each way.
 DRIVERS = (
     Driver("sync", _plain, _file),
-    Driver("sync-memory", _plain, _memory),
-    Driver("sync-in-a-loop", _inside_a_loop, _file),
-    Driver("sync-native-url", _plain, _native),
+    Driver("sync-in-a-loop-native-url", _inside_a_loop, _native),
     Driver("async", one_loop, _file),
-    Driver("async-memory", one_loop, _memory),
-    Driver("async-fresh-loops", _fresh_loops, _file),
     Driver("async-two-loops", two_loops, _file),
+    Driver("async-fresh-loops-memory", _fresh_loops, _memory),
     Driver("native", one_loop, _native),
-    Driver("native-fresh-loops", _fresh_loops, _native),
     Driver("native-two-loops", two_loops, _native),
-    Driver("engine", _plain, _own),
+    Driver("native-fresh-loops", _fresh_loops, _native),
     Driver("engine-that-begins", _plain, _own_that_begins),
     Driver("engine-memory", _plain, _own_in_memory),
     Driver("engine-async", one_loop, _own),
-    Driver("engine-memory-async", one_loop, _own_in_memory),
     Driver("async-engine", one_loop, _own_async),
     Driver("async-engine-that-begins", one_loop, _own_async_that_begins),
     Driver("postgres", _plain, _server, "postgres_database"),

@@ -26,8 +26,8 @@ def texts(results: SearchResults) -> list[str]:
 
 DRIVERS_HERE = (
     "sync",
-    "sync-memory",
-    "sync-in-a-loop",
+    "sync-in-a-loop-native-url",
+    "async-fresh-loops-memory",
     "async-two-loops",
     "native-fresh-loops",
     "engine-async",

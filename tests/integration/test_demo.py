@@ -12,6 +12,7 @@ import pytest
 
 from agent_session_core import ToolCallPart
 from agent_session_core.exchange import Problem
+from demo.__main__ import main
 from demo.questions import quoted
 from demo.transcripts import BUNDLED_FILE, Conversation, conversations
 
@@ -171,14 +172,16 @@ def test_a_chatgpt_export_is_taken_too(tmp_path: Path) -> None:
         (b"SQLite format 3\x00\xff\xfe\n" * 20, "and 19 more like it"),
     ],
 )
-def test_a_file_that_is_none_is_said_to_be_so(tmp_path: Path, content: bytes | None, words: str) -> None:
+def test_a_file_that_is_none_is_said_to_be_so(
+    tmp_path: Path, content: bytes | None, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     """What is no file of sessions is told in one line and nothing else; no database is made."""
     path, database = tmp_path / "mine.jsonl", tmp_path / "memory.db"
     if content is not None:
         path.write_bytes(content)
-    done = _demo("--transcript", str(path), "--db", str(database), home=tmp_path)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
+    assert main(["--transcript", str(path), "--db", str(database)]) == 1
+    told = capfd.readouterr()
+    assert told.out == ""
+    (line,) = told.err.splitlines()
     assert words in line
     assert not database.exists()

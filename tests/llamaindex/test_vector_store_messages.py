@@ -142,7 +142,12 @@ FILTERS: list[tuple[MetadataFilters, set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("filters", "wanted"), FILTERS, ids=lambda value: str(value)[:90] if value else "none")
+def _named(value: MetadataFilters | set[str]) -> str:
+    """A name that is the same in each process."""
+    return " ".join(sorted(value)) or "none" if isinstance(value, set) else str(value)[:90]
+
+
+@pytest.mark.parametrize(("filters", "wanted"), FILTERS, ids=_named)
 async def test_filters(messages: SessionVectorStore, filters: MetadataFilters, wanted: set[str]) -> None:
     """What messages are filtered by chooses the same of them in a search and in reading, sync and async."""
     query = asked("hotel pool booking may invoice audit", filters=filters)
