@@ -21,15 +21,10 @@ demo: $(READY) ## watch one memory serve LangChain and LlamaIndex (TRANSCRIPT=fi
 	@$(BIN)/python -m demo $${DEMO_TRANSCRIPT:+"--transcript=$$DEMO_TRANSCRIPT"} $${DEMO_ASK:+"--ask=$$DEMO_ASK"} \
 		$${DEMO_DB:+"--db=$$DEMO_DB"}
 
+# Tests start some hundred processes of Python: what one has compiled is kept for the next.
 test: $(READY) ## run every test (ARGS="-k words" for some; with CI=true also coverage, and no service may be missing)
-ifeq ($(CI),true)
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(ARGS)
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
-else
-	$(BIN)/python -m pytest $(ARGS)
-endif
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal \
+		$(if $(filter true,$(CI)),--cov) $(ARGS)
 
 lint: $(READY) ## check style, formatting, types and who imports whom
 	$(BIN)/ruff check .
