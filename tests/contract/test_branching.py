@@ -127,8 +127,9 @@ def test_a_rewind_can_be_undone(told: tuple[Session, dict[str, Any]]) -> None:
     assert _seen(session) == {**before, "state": {**before["state"], "x": 1}}
 
 
-def test_a_rewind_of_very_much_can_be_undone(session: Session) -> None:
+def test_a_rewind_of_very_much_can_be_undone(main_session: Session) -> None:
     """Also where more was written than one statement takes: values, and what was deleted."""
+    session = main_session
     session.append(Message.user("a"))
     session.state.update({f"old {number}": number for number in range(1_100)})
     session.append(Message.user("b"))

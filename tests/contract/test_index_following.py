@@ -205,7 +205,10 @@ def test_processes_index_side_by_side(store: SessionStore) -> None:
 
 
 def test_isolation(store: SessionStore) -> None:
-    """Twenty users with overlapping texts, two thousand random searches with random filters: nothing foreign."""
+    """Twenty users with overlapping texts, two thousand random searches with random filters: nothing foreign.
+
+    On a server, where each takes ten times as long, a quarter of them.
+    """
     chance = random.Random(3)
     users = [f"user{number}" for number in range(20)]
     for user in users:
@@ -221,8 +224,9 @@ def test_isolation(store: SessionStore) -> None:
                 for place, author in enumerate(chance.choices(["ana", "ben"], k=6))
             ]
             store.session(f"{user}/{number}", user_id=user).append(said)
+    searches = 2_000 if store._database.url.startswith("sqlite") else 500
     found = 0
-    for _ in range(2_000):
+    for _ in range(searches):
         user = chance.choice(users)
         options: dict[str, object] = {}
         if chance.random() < 0.3:
@@ -251,7 +255,7 @@ def test_isolation(store: SessionStore) -> None:
             assert "author" not in options or hit.message.author == options["author"]
             assert "metadata" not in options or hit.message.metadata["n"] == options["metadata"]["n"]  # type: ignore[index]  # a mapping
             assert "session_ids" not in options or hit.session_id in options["session_ids"]  # type: ignore[operator]  # a list
-    assert found > 5_000
+    assert found > 2.5 * searches
 
 
 def test_filtered_equals_filtering_by_hand(store: SessionStore) -> None:
