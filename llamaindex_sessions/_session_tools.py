@@ -108,8 +108,8 @@ def create_session_tools(
     it is, is settled here or comes from the workflow's context; the model cannot name them. The session is made where
     it is not there.
 
-    What goes wrong in a tool comes back to the model as the tool's error, in one line. A run that does not name what it
-    must name is refused.
+    What goes wrong in a tool comes back to the model as the tool's error, in one line. So does, inside an agent, that a
+    run does not name its session: the agent goes on, and its tools do nothing.
 
     Args:
         store: where sessions are kept; one bound to a user works on that user's only.

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeAlias, get_args, get_type_hints
 
-from agent_session_core.errors import SessionError
+from agent_session_core.errors import SessionError, SessionNotActive, TaskNotFound
 from agent_session_core.files import Files
 from agent_session_core.rendering import as_line
 from agent_session_core.session import Session
@@ -20,6 +20,11 @@ MAX_CHARACTERS = 8_000
 """Characters of an answer, unless told otherwise."""
 MAX_ERROR = 500
 """Characters of an error that a model is told."""
+_FOR_MODELS: dict[type[SessionError], str] = {
+    TaskNotFound: "There is no task with this id; list_tasks tells those there are.",
+    SessionNotActive: "This work has been ended: it can be read, and nothing in it can be changed.",
+}
+"""What a model is told in place of an error that names methods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,8 +179,8 @@ class SessionTool:
 
 
 def short(error: SessionError) -> str:
-    """What a model is told of an error: one line, not too long."""
-    text = " ".join(str(error).split())
+    """What a model is told of an error: one line, not too long, about its tools and not about Python's methods."""
+    text = _FOR_MODELS.get(type(error)) or " ".join(str(error).split())
     return text if len(text) <= MAX_ERROR else f"{text[: MAX_ERROR - 1]}…"
 
 

@@ -205,6 +205,8 @@ SESSION_TOOLS = tuple(SessionTool(work) for work in _ALL)
 
 
 def _scoped(desk: Desk, scope: StateScope) -> ScopedState:
+    if scope == "user" and desk.session.user_id is None:
+        raise InvalidInput("scope: no user is known here; use the scope session")
     return desk.session.state.user if scope == "user" else desk.session.state
 
 

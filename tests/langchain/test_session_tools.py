@@ -178,8 +178,8 @@ def test_a_session_without_a_user_finds_its_own_past_alone(indexed: SessionStore
         ("set_state", {"name": "x", "value": "y" * 2_000_000}, "the limit is"),
         ("add_task", {"title": ""}, "needs one"),
         ("add_task", {}, "title: Field required"),
-        ("add_task", {"title": "x", "parent_id": "none"}, "not found"),
-        ("update_task", {"task_id": "none", "status": "completed"}, "not found"),
+        ("add_task", {"title": "x", "parent_id": "none"}, "list_tasks tells"),
+        ("update_task", {"task_id": "none", "status": "completed"}, "list_tasks tells"),
         ("update_task", {"task_id": "none"}, "nothing to change"),
         ("update_task", {"task_id": "none", "status": "done"}, "status: Input should be"),
         ("update_task", {"task_id": "none", "progress": "half"}, "progress"),
@@ -207,7 +207,7 @@ def test_a_session_that_is_closed_says_so(desk: Desk, indexed: SessionStore) -> 
     """It can be read and not written, and the agent goes on."""
     desk("set_state", name="budget", value=900)
     indexed.session("now").close()
-    assert "closed" in desk.refused("set_state", name="budget", value=1)
+    assert "has been ended" in desk.refused("set_state", name="budget", value=1)
     assert desk("read_state") == '{"budget": 900}'
 
 

@@ -90,7 +90,7 @@ async def test_llamaindexs_own_ways_to_call_a_tool_work(indexed: SessionStore) -
         ("set_state", {"name": "", "value": 1}, "empty"),
         ("set_state", {"name": "x"}, "value: Field required"),
         ("set_state", {"name": "x", "value": 1, "scope": "app"}, "scope: Input should be"),
-        ("update_task", {"task_id": "none", "status": "completed"}, "not found"),
+        ("update_task", {"task_id": "none", "status": "completed"}, "list_tasks tells"),
         ("update_task", {"task_id": "none", "progress": "half"}, "progress: Input should be"),
         ("read_file", {"name": "none"}, "list_files"),
         ("search_past", {"query": ""}, "query"),
