@@ -28,6 +28,7 @@ COMMANDS = (
     "export",
     "load",
     "sweep",
+    "restore",
     "delete",
     "verify",
     "reindex",
@@ -184,7 +185,7 @@ def test_a_broken_off_call_is_shown(run: Run, filled: Path) -> None:
     with closing(sqlite3.connect(filled)) as connection:
         connection.execute("UPDATE leases SET expires_at = 0")
         connection.commit()
-    assert "pay (call_9): broken off; nobody knows whether" in " ".join(run("show", "trip-42").stdout.split())
+    assert "pay (call_9): broken off; nobody knows whether it acted" in " ".join(run("show", "trip-42").stdout.split())
     assert _json(run("show", "trip-42", "--json"))["unknown_calls"][0]["arguments"] == {"amount": 3}
 
 
@@ -375,6 +376,24 @@ def test_delete_asks(run: Run, filled: Path) -> None:
     assert "There are no sessions yet." in run("list").stdout
 
 
+def test_restore(run: Run, filled: Path) -> None:
+    """A session that refuses writes says how it is made active again, and that works."""
+    (filled.parent / "a.txt").write_text("a")
+    assert "'session-core restore' makes it active again" in run("files", "put", "bike", "a.txt", code=1).stderr
+    assert run("restore", "bike").stdout == "bike is active.\n"
+    run("files", "put", "bike", "a.txt")
+    assert _json(run("restore", "bike", "--json")) == {"session": "bike", "status": "active"}
+
+
+def test_what_is_not_there_is_told(run: Run, filled: Path) -> None:
+    """A search in a session that is not there says so; a file without sessions is no export, and makes no database."""
+    assert "there is no session 'nope'" in run("search", "tyres", "--session", "nope", code=1).stderr
+    (filled.parent / "empty.jsonl").touch()
+    assert "no sessions are in it" in run("load", "empty.jsonl", "--db", "new.db", code=1).stderr
+    assert not (filled.parent / "new.db").exists()
+    assert "say where to, by -o" in run("files", "get", "trip-42", "plan.md", "--json", code=1).stderr
+
+
 def test_verify_and_repair(run: Run, filled: Path) -> None:
     """An index that lacks something is told of with exit code 1, and put right by --repair."""
     told = run("verify").stdout
@@ -411,22 +430,23 @@ MISTAKES: tuple[tuple[tuple[str, ...], int, str], ...] = (
     (("list", "--db", "broken.db"), 1, "broken.db"),
     (("list", "--db", "."), 1, "is a directory"),
     (("list", "--db", "sqlite://"), 1, "a database in memory"),
-    (("list", "--db", "oracle://u:secret@h/x"), 1, "databases are not supported"),
-    (("list", "--db", "no url://"), 1, "is no database URL"),
+    (("list", "--db", "oracle://u:secret@h/x"), 2, "databases are not supported"),
+    (("list", "--db", "no url://"), 2, "is no database URL"),
     (("show", "missing"), 1, "there is no session 'missing'; 'session-core list' shows those there are"),
     (("show", "trip-42", "--user", "ben"), 1, "there is no session 'trip-42' of user 'ben'"),
     (("show", "trip-42", "--tenant", "other"), 1, "there is no session 'trip-42'"),
-    (("show", "trip\x1b[31m"), 1, "holds a control character"),
+    (("show", "trip\x1b[31m"), 2, "SESSION: 'trip\\x1b[31m' holds a control character"),
     (("show", "trip\u202e"), 1, "there is no session"),
-    (("list", "--before", "xx"), 1, "before: 'xx' is no cursor"),
-    (("list", "--status", "asleep"), 1, "status: 'asleep' is not known"),
+    (("list", "--before", "xx"), 2, "--before: 'xx' is no cursor"),
+    (("list", "--status", "asleep"), 2, "--status: 'asleep' is not known"),
     (("list", "--meta", "kind"), 2, "write --meta name=value"),
     (("list", "-n", "0"), 2, "--limit"),
-    (("search", ""), 1, "query: "),
+    (("search", ""), 2, "QUERY: "),
     (("search",), 2, "QUERY"),
     (("search", "x", "--mode", "magic"), 2, "hybrid, keyword, semantic"),
     (("search", "x", "--since", "soon"), 2, "write 2026-05-04"),
-    (("search", "x", "--role", "bard"), 1, "bard"),
+    (("search", "x", "--role", "bard"), 2, "--role: 'bard'"),
+    (("list", "--user", ""), 2, "--user: "),
     (("tail", "missing"), 1, "there is no session"),
     (("tasks", "missing"), 1, "there is no session"),
     (("files", "get", "trip-42", "../../etc/passwd"), 1, "has no file '../../etc/passwd'; 'session-core files list"),

@@ -125,7 +125,8 @@ def _unknown(work: OpenWork) -> Text | None:
     if not work.unknown:
         return None
     names = ", ".join(f"{line(call.name)} ({line(call.id)})" for call in work.unknown)
-    return Text(f"{names}: broken off; nobody knows whether they acted", style="yellow")
+    acted = "it" if len(work.unknown) == 1 else "they"
+    return Text(f"{names}: broken off; nobody knows whether {acted} acted", style="yellow")
 
 
 def _print_list(rows: list[tuple[SessionRecord, int]], page: Page[Session], *, narrowed: bool) -> None:

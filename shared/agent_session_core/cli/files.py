@@ -72,7 +72,9 @@ def get(
     user: User = None,
 ) -> None:
     """Get a file out of a session."""
-    if output is None and (json or sys.stdout.isatty()):
+    if output is None and json:
+        raise Mistake("--json tells about a file that is written: say where to, by -o PATH")
+    if output is None and sys.stdout.isatty():
         raise Mistake("say where to: -o PATH, or redirect the output")
     with opened(db, tenant, user) as store:
         files = found(store, session_id).files

@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from agent_session_core.cli.screen import errors, plain
-from agent_session_core.errors import SessionError
+from agent_session_core.errors import InvalidInput, SessionError, SessionNotActive
 
 __all__ = ["Mistake", "told"]
 
@@ -22,31 +22,55 @@ INTERRUPTED = 130
 """The exit code of a command that the person at the keyboard broke off, as shells have it."""
 
 
+MISUSED = 2
+"""The exit code of a command that could not be understood."""
+_OPTIONS = {
+    "before": "--before",
+    "metadata": "--meta",
+    "query": "QUERY",
+    "roles": "--role",
+    "session_id": "SESSION",
+    "session_ids": "SESSION",
+    "status": "--status",
+    "tenant": "--tenant",
+    "url": "--db",
+    "user_id": "--user",
+}
+"""What is typed for the arguments that errors name."""
+
+
 class Mistake(Exception):
     """Something that the person who typed the command can put right; the message says how."""
 
 
 def told(command: Callable[P, None]) -> Callable[P, None]:
-    """``command``, with what goes wrong told on stderr and an exit code of 1."""
+    """``command``, with what goes wrong told on stderr; the exit code is 2 for what was typed wrong, else 1."""
 
     @wraps(command)
     def telling(*arguments: P.args, **options: P.kwargs) -> None:
         try:
             command(*arguments, **options)
             sys.stdout.flush()
+        except SessionNotActive as error:
+            _fail(str(error).replace("restore()", "'session-core restore'"))
+        except InvalidInput as error:
+            argument, _, reason = str(error).partition(": ")
+            if argument not in _OPTIONS:
+                _fail(str(error))
+            _fail(f"{_OPTIONS[argument]}: {reason}", code=MISUSED)
         except (Mistake, SessionError) as error:
             _fail(str(error))
         except BrokenPipeError:  # whoever was reading has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
         except OSError as error:
-            _fail(f"{error.filename or 'the file'}: {error.strerror or error}")
+            _fail(f"{error.filename or 'standard output'}: {error.strerror or error}")
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
 
     return telling
 
 
-def _fail(reason: str) -> NoReturn:
+def _fail(reason: str, code: int = 1) -> NoReturn:
     errors().print(Text.assemble(("Error: ", "bold red"), plain(reason)), soft_wrap=True)
-    raise typer.Exit(1)
+    raise typer.Exit(code)

@@ -105,8 +105,9 @@ def _check(path: Path) -> None:
         return
     begun = list(islice(read_file(path), LOOKED_AT))
     problems = [entry for entry in begun if isinstance(entry, Problem)]
-    if problems and len(problems) == len(begun):
-        raise Mistake(f"{path}: no sessions are in it ({problems[0]}); name an export")
+    if len(problems) == len(begun):
+        why = f" ({problems[0]})" if problems else ""
+        raise Mistake(f"{path}: no sessions are in it{why}; name an export")
 
 
 def _load(store: SessionStore, path: Path) -> LoadReport:
@@ -162,7 +163,8 @@ def _print_report(path: Path, report: LoadReport) -> None:
     if not report.problem_count:
         return
     screen = errors()
-    screen.print(Text(f"{count(report.problem_count, 'problem')}; the rest is loaded:", style="yellow"))
+    rest = "; the rest is loaded" if report.sessions or report.messages or report.records else ""
+    screen.print(Text(f"{count(report.problem_count, 'problem')}{rest}:", style="yellow"))
     for problem in report.problems[:SHOWN]:
         screen.print(Text(f"  {line(str(problem))}"), soft_wrap=True)
     if report.problem_count > SHOWN:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from agent_session_core import SearchHit, SearchResults
 from agent_session_core.cli.messages import in_one_line
-from agent_session_core.cli.opening import DEFAULT_URL, Db, Json, Tenant, User, opened
+from agent_session_core.cli.opening import DEFAULT_URL, Db, Json, Tenant, User, found, opened
 from agent_session_core.cli.records import message_as_json
 from agent_session_core.cli.screen import ROLE_STYLES, console, line, print_json, table, when
 from agent_session_core.cli.values import metadata, moment
@@ -88,6 +88,8 @@ def search(
         "recency": recency,
     }
     with opened(db, tenant, user, index=True) as store:
+        for session_id in (*(session or ()), *(exclude or ())):
+            found(store, session_id)
         results = store.search(query, limit=limit, explain=explain, **options)
     if json:
         hits = [_as_json(hit) for hit in results]

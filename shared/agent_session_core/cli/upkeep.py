@@ -1,4 +1,4 @@
-"""``sweep``, ``delete``, ``verify`` and ``reindex``."""
+"""``sweep``, ``restore``, ``delete``, ``verify`` and ``reindex``."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rich.text import Text
 
 from agent_session_core import ErasureReceipt, IndexReport, Session
 from agent_session_core.cli.mistakes import Mistake
-from agent_session_core.cli.opening import DEFAULT_URL, Db, Json, Tenant, User, found, opened
+from agent_session_core.cli.opening import DEFAULT_URL, Db, Json, SessionId, Tenant, User, found, opened
 from agent_session_core.cli.progress import working
 from agent_session_core.cli.screen import console, count, facts, line, print_json
 from agent_session_core.cli.values import span
 from agent_session_core.lifecycle import Retention, SweepReport
 
-__all__ = ["delete", "reindex", "sweep", "verify"]
+__all__ = ["delete", "reindex", "restore", "sweep", "verify"]
 
 SHOWN = 20
 """Sessions that are told one by one."""
@@ -68,6 +68,24 @@ def delete(
         return
     for receipt in receipts:
         _print_receipt(receipt)
+
+
+def restore(
+    session_id: SessionId,
+    json: Json = False,
+    db: Db = DEFAULT_URL,
+    tenant: Tenant = "default",
+    user: User = None,
+) -> None:
+    """Make a session that was closed or archived, or has expired, active again."""
+    with opened(db, tenant, user) as store:
+        session = found(store, session_id)
+        session.restore()
+        record = session.record()
+    if json:
+        print_json({"session": record.id, "status": record.status})
+    else:
+        console().print(Text(f"{line(record.id)} is {record.status}."), soft_wrap=True)
 
 
 def verify(
