@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from agent_session_core._json import encode
@@ -29,6 +29,8 @@ def shown(value: object) -> str:
     """``value`` as an error message shows it: shortened, one line, printable."""
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, timedelta):
+        return str(value)
     try:
         text = ascii(value[:61]) if isinstance(value, str) else reprlib.repr(value)  # neither writes out the whole
     except ValueError:  # an integer of thousands of digits
@@ -45,9 +47,7 @@ def identifier(value: object, argument: str) -> str:
     if not isinstance(value, str):
         raise InvalidInput(f"{argument}: expected a string, got {type(value).__name__} {shown(value)}; use str(...)")
     if not value:
-        raise InvalidInput(
-            f"{argument}: an empty string is no id; leave the argument out or give 1-{MAX_ID} characters"
-        )
+        raise InvalidInput(f"{argument}: an empty string cannot be used; give 1-{MAX_ID} characters")
     if len(value) > MAX_ID:
         raise InvalidInput(
             f"{argument}: {len(value)} characters ({shown(value)}); shorten it to {MAX_ID}, by a hash for one"
