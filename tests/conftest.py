@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
+from elasticsearch import Elasticsearch
 from hypothesis import HealthCheck, settings
 from sqlalchemy import URL, Engine, create_engine
 
-from agent_session_core import SessionStore
+from agent_session_core import ElasticsearchIndex, SessionStore
 from agent_session_core.sql.tables import metadata
 
 settings.register_profile("machine-independent", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("machine-independent")
+
+Searched: TypeAlias = tuple[URL, Callable[[], ElasticsearchIndex]]
+"""A database, and what makes the settings of its index on Elasticsearch."""
 
 SERVICES = {
     "postgres_url": "POSTGRES_URL",
@@ -61,20 +68,26 @@ def postgres_database(postgres_url: str) -> Iterator[URL]:
     server.dispose()
 
 
+@contextmanager
+def _another(database: URL, name: str) -> Iterator[URL]:
+    """A further database on the server, until the block ends."""
+    server = create_engine(database, isolation_level="AUTOCOMMIT")
+    with server.connect() as conn:
+        conn.exec_driver_sql(f"CREATE DATABASE {database.database}_{name}")
+    yield database.set(database=f"{database.database}_{name}")
+    with server.connect() as conn:
+        conn.exec_driver_sql(f"DROP DATABASE {database.database}_{name} WITH (FORCE)")
+    server.dispose()
+
+
 @pytest.fixture(scope="session")
 def _scratch(postgres_database: URL) -> Iterator[Engine]:
     """A second database on the server, with the tables in it."""
-    server = create_engine(postgres_database, isolation_level="AUTOCOMMIT")
-    name = f"{postgres_database.database}_scratch"
-    with server.connect() as conn:
-        conn.exec_driver_sql(f"CREATE DATABASE {name}")
-    scratch = create_engine(postgres_database.set(database=name))
-    SessionStore.open(scratch, index="off").close()
-    yield scratch
-    scratch.dispose()
-    with server.connect() as conn:
-        conn.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-    server.dispose()
+    with _another(postgres_database, "scratch") as url:
+        scratch = create_engine(url)
+        SessionStore.open(scratch, index="off").close()
+        yield scratch
+        scratch.dispose()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.services)])
@@ -100,3 +113,53 @@ def elasticsearch_url() -> str:
 def elasticsearch9_url() -> str:
     """The address of an Elasticsearch 9 node that tests may write to."""
     return _address(SERVICES["elasticsearch9_url"])
+
+
+@pytest.fixture(scope="session")
+def elasticsearch(postgres_database: URL, elasticsearch_url: str) -> Iterator[Searched]:
+    """A database whose index is on Elasticsearch 8."""
+    yield from _searched(postgres_database, elasticsearch_url, "8")
+
+
+@pytest.fixture(scope="session")
+def elasticsearch9(postgres_database: URL, elasticsearch9_url: str) -> Iterator[Searched]:
+    """A database whose index is on Elasticsearch 9."""
+    yield from _searched(postgres_database, elasticsearch9_url, "9")
+
+
+def _searched(database: URL, server: str, version: str) -> Iterator[Searched]:
+    """A database and its index; both are gone afterwards."""
+    with _another(database, f"searched_by_{version}") as url:
+        yield url, partial(ElasticsearchIndex, server, follow=False, refresh=0.1, timeout=30)
+        with SessionStore.open(url, index="off") as store:
+            identity = store._database.read(
+                lambda conn: conn.exec_driver_sql("SELECT value FROM database WHERE key = 'identity'").scalar_one()
+            )
+    with Elasticsearch(server) as client:
+        for name in client.indices.get(index=f"*{identity}*"):
+            client.indices.delete(index=name)
+
+
+def _waiting(search: Any) -> Any:
+    """A search that waits for what was stored before, whatever it is told."""
+    return lambda store, *arguments, **options: search(store, *arguments, **{**options, "wait": True})
+
+
+_SERVERS = [pytest.param(name, marks=pytest.mark.services) for name in ("postgres", "elasticsearch", "elasticsearch9")]
+
+
+@pytest.fixture(params=["sqlite", *_SERVERS])
+def open_indexed(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], SessionStore]:
+    """Opens an empty store with its index: in a file, on PostgreSQL, and there with Elasticsearch beside it."""
+    tenant = str(uuid.uuid4())
+    if request.param == "sqlite":
+        return lambda: SessionStore.open(f"sqlite:///{tmp_path / 'indexed.db'}")
+    if request.param == "postgres":
+        database: URL = request.getfixturevalue("postgres_database")
+        return lambda: SessionStore.open(database, tenant=tenant)
+    url, made = request.getfixturevalue(request.param)
+    for name in ("search", "asearch"):
+        monkeypatch.setattr(SessionStore, name, _waiting(getattr(SessionStore, name)))
+    return lambda: SessionStore.open(url, index=made(), tenant=tenant)

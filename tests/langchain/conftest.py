@@ -48,9 +48,9 @@ def store(url: str) -> Iterator[SessionStore]:
 
 
 @pytest.fixture
-def indexed(url: str) -> Iterator[SessionStore]:
+def indexed(open_indexed: Callable[[], SessionStore]) -> Iterator[SessionStore]:
     """A store with its index, and the sessions of two users in it."""
-    with SessionStore.open(url) as store:
+    with open_indexed() as store:
         for session_id, (user_id, title, said) in SAID.items():
             session = store.session(session_id, user_id=user_id, title=title)
             session.append([Message(role=role, text=text, created_at=DAY) for role, text in said])

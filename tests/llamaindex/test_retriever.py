@@ -21,9 +21,9 @@ MONDAY = datetime(2026, 11, 23, 9, 30, tzinfo=timezone(timedelta(hours=1)))
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[SessionStore]:
+def store(open_indexed: Callable[[], SessionStore]) -> Iterator[SessionStore]:
     """A store with three sessions of two users, and its index."""
-    with SessionStore.open(url) as opened:
+    with open_indexed() as opened:
         trip = opened.session("trip", user_id="ana", title="Lisbon")
         trip.append(
             Message.user("We fly to Lisbon on the 4th of May.", created_at=MONDAY, author="ana"),

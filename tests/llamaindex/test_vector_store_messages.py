@@ -45,9 +45,9 @@ SAID: dict[str, list[Message]] = {
 
 
 @pytest.fixture
-def past(url: str) -> Iterator[SessionStore]:
+def past(open_indexed: Callable[[], SessionStore]) -> Iterator[SessionStore]:
     """Three sessions, of which one is another user's; a message every hour."""
-    with SessionStore.open(url) as store:
+    with open_indexed() as store:
         at = DAY
         for name, messages in SAID.items():
             session = store.session(name, user_id="ben" if name == "bens" else "ana", title=f"About {name}")

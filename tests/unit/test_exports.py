@@ -62,7 +62,7 @@ def _twins() -> list[tuple[type, str]]:
 
 
 WITHOUT_A_TWIN = {
-    SessionStore: {"for_user", "nodes", "open", "sweeper"},  # no input or output, or what must come first
+    SessionStore: {"bind", "for_user", "nodes", "open", "sweeper"},  # no input or output, or what must come first
     Session: {"tool_call", "turn"},  # contexts, entered either way
 }
 
