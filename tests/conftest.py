@@ -33,10 +33,15 @@ SERVICES = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark whatever asks for a service, so that ``-m "not services"`` leaves it out."""
+    """Mark whatever asks for a service, so that ``-m "not services"`` leaves it out.
+
+    Tests with many random examples count no lines: others run the same lines, and counting takes twice the time.
+    """
     for item in items:
         if isinstance(item, pytest.Function) and not SERVICES.keys().isdisjoint(item.fixturenames):
             item.add_marker("services")
+        if isinstance(item, pytest.Function) and getattr(item.function, "is_hypothesis_test", False):
+            item.add_marker("no_cover")
 
 
 def _address(variable: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent_session_core import Session, SessionStore
-from tests.contract.drivers import DRIVERS, Opened
+from tests.contract.drivers import DRIVERS, Driver, Opened
 
 
 @pytest.fixture(scope="session")
@@ -20,11 +20,22 @@ def database_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+MEASURED = ("sync", "async", "native", "postgres", "postgres-asyncpg-fresh-loops")
+"""The drivers whose tests count the lines they run; the others run the same, and counting takes twice the time."""
+
+
 def ways(*names: str) -> list[Any]:
     """Parameters for the drivers with these names, or for all; those that need a service are marked so."""
-    chosen = [driver for driver in DRIVERS if not names or driver.name in names]
-    marks = [[pytest.mark.services] if driver.place == "postgres_database" else [] for driver in chosen]
-    return [pytest.param(driver, id=driver.name, marks=mark) for driver, mark in zip(chosen, marks, strict=True)]
+    return [
+        pytest.param(driver, id=driver.name, marks=_marks(driver))
+        for driver in DRIVERS
+        if not names or driver.name in names
+    ]
+
+
+def _marks(driver: Driver) -> list[pytest.MarkDecorator]:
+    services = [pytest.mark.services] if driver.place == "postgres_database" else []
+    return [*services, *([] if driver.name in MEASURED else [pytest.mark.no_cover])]
 
 
 @pytest.fixture(scope="session", params=ways())
