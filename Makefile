@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench notebooks clean
+.PHONY: help demo test services lint format bench notebooks clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ demo: $(READY) ## watch one memory serve LangChain and LlamaIndex (TRANSCRIPT=fi
 test: $(READY) ## run every test (ARGS="-k words" for some; with CI=true also coverage, and no service may be missing)
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal \
 		$(if $(filter true,$(CI)),--cov) $(ARGS)
+
+services: ## start PostgreSQL, Elasticsearch 8 and 9 for tests, and print where they are (ARGS=stop ends them)
+	@tests/services/all $(or $(ARGS),start)
 
 lint: $(READY) ## check style, formatting, types and who imports whom
 	$(BIN)/ruff check .
