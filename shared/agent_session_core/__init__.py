@@ -56,6 +56,7 @@ from agent_session_core.session import OpenWork, Session
 from agent_session_core.state import ScopedState, SessionState, StateWrite
 from agent_session_core.store import SessionStore
 from agent_session_core.tasks import Task, TaskRecord, Tasks
+from agent_session_core.telemetry import Telemetry
 from agent_session_core.tool_calls import RunningToolCall, ToolCall
 from agent_session_core.transfer import LoadReport
 
@@ -109,6 +110,7 @@ __all__ = [
     "TaskNotFound",
     "TaskRecord",
     "Tasks",
+    "Telemetry",
     "TextPart",
     "ToolCall",
     "ToolCallPart",

@@ -20,6 +20,7 @@ from agent_session_core.search.entries import embedded_texts
 from agent_session_core.search.making import REST
 from agent_session_core.search.statements import FORMAT, IndexRow, Info, info
 from agent_session_core.search.vectors import SCALE
+from agent_session_core.telemetry import indexing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from agent_session_core.search.tasks import Task
     from agent_session_core.search.words import Words
     from agent_session_core.sql.engine import Database
+    from agent_session_core.telemetry import Watch
 
 __all__ = ["Indexer"]
 
@@ -62,12 +64,14 @@ class Indexer:
         database: where messages, outbox and index are.
         maker: makes the vectors.
         words: the tokenizer; its analyzer makes the stems.
+        watch: is told of what is indexed.
     """
 
-    def __init__(self, database: Database, maker: VectorMaker, words: Words) -> None:
+    def __init__(self, database: Database, maker: VectorMaker, words: Words, watch: Watch | None = None) -> None:
         self._database = database
         self._maker = maker
         self._words = words
+        self._watch = watch
         self._turn = threading.Lock()  # threads of one process would only do the same work twice
 
     def fits(self, made: Info) -> bool:
@@ -162,16 +166,21 @@ class Indexer:
                 batch = self._database.read(partial(self._load, tenant, due, now, up_to), snapshot=True)
                 if not batch.tasks and not batch.gone:
                     break
-                for task in batch.tasks:
-                    tasks.make(task, self._words)
-                try:
-                    self.make_vectors(tenant, batch.tasks)
-                except IndexUnavailable as error:
-                    for task in batch.tasks:  # the words are indexed now, the vectors later
-                        _delay(task, now, error)
-                self._database.write(partial(self._apply, tenant, batch))
-                count += sum(task.size for task in batch.tasks)
+                size = sum(task.size for task in batch.tasks)
+                with indexing(self._watch, size):
+                    self._bring(tenant, batch, now)
+                count += size
         return count
+
+    def _bring(self, tenant: str, batch: _Batch, now: int) -> None:
+        for task in batch.tasks:
+            tasks.make(task, self._words)
+        try:
+            self.make_vectors(tenant, batch.tasks)
+        except IndexUnavailable as error:
+            for task in batch.tasks:  # the words are indexed now, the vectors later
+                _delay(task, now, error)
+        self._database.write(partial(self._apply, tenant, batch))
 
     def _load(self, tenant: str, due: _Due, now: int, up_to: int, conn: Connection) -> _Batch:
         made = info(conn, tenant)

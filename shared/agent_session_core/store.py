@@ -30,6 +30,7 @@ from agent_session_core.session.base import Services, deadline
 from agent_session_core.sql import sessions as sql
 from agent_session_core.sql.engine import Database
 from agent_session_core.sql.open import open_database
+from agent_session_core.telemetry import Telemetry, Watch, telemetry_of
 from agent_session_core.transfer import LoadReport, export, load
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class SessionStore:
         retention: Retention,
         keeper: Keeper,
         owner: bool,
+        watch: Watch | None = None,
     ) -> None:
         """For :meth:`open` and :meth:`for_user`; ``owner`` says whether closing the store closes the database."""
         self._database = database
@@ -77,8 +79,9 @@ class SessionStore:
         self._analyzer: Analyzer = analyzer
         self._retention = retention
         self._keeper = keeper
-        self._services = Services(database, keeper, self._confirmed)
+        self._services = Services(database, keeper, self._confirmed, watch)
         self._owner = owner
+        self._watch = watch
 
     @classmethod
     def open(
@@ -91,6 +94,7 @@ class SessionStore:
         analyzer: Analyzer = "english",
         retention: Retention | None = None,
         lease: timedelta = timedelta(seconds=LEASE),
+        telemetry: Telemetry | bool | None = None,
     ) -> SessionStore:
         """Open a database, making or updating its tables where needed; safe from several processes at once.
 
@@ -106,6 +110,8 @@ class SessionStore:
             retention: how long ended sessions are kept, carried out by :meth:`sweep`; without one, for ever.
             lease: how long after the death of this process its turns are given to others, and its running tool calls
                 are ``unknown``; one second to a day.
+            telemetry: True for spans and metrics by the application's OpenTelemetry providers, or a
+                :class:`Telemetry` with others.
 
         Raises:
             InvalidInput: when an argument cannot be used.
@@ -122,15 +128,19 @@ class SessionStore:
         if retention is not None and not isinstance(retention, Retention):
             raise InvalidInput(f"retention: expected a Retention, got {_checks.shown(retention)}; use Retention(...)")
         seconds = (duration(lease, "lease", least=timedelta(seconds=1), most=timedelta(days=1)) or 0) / 1e6
+        told = telemetry_of(telemetry)
         database = open_database(url)
+        watch = None if told is None else Watch(told, database, None if server is None else server.name)
         made: SearchIndex | None = None
         if server is not None:
-            made = server.open(database, embedder=embedder, analyzer=analyzer)
+            made = server.open(database, embedder=embedder, analyzer=analyzer, watch=watch)
             database = WakingDatabase(database, made.wake)
         elif index is None:
             from agent_session_core.search.embedded import EmbeddedIndex  # numpy, for those who search
 
-            made = EmbeddedIndex(database, embedder=embedder, analyzer=analyzer)
+            made = EmbeddedIndex(database, embedder=embedder, analyzer=analyzer, watch=watch)
+        if watch is not None and made is not None:
+            watch.follow(database, tenant)
         return cls(
             database,
             made,
@@ -139,6 +149,7 @@ class SessionStore:
             retention=retention or Retention(),
             keeper=Keeper(database, seconds),
             owner=True,
+            watch=watch,
         )
 
     def __repr__(self) -> str:
@@ -170,6 +181,7 @@ class SessionStore:
             retention=self._retention,
             keeper=self._keeper,
             owner=False,
+            watch=self._watch,
         )
 
     def bind(self, connection: Connection | AsyncConnection) -> SessionStore:
@@ -195,6 +207,7 @@ class SessionStore:
             retention=self._retention,
             keeper=NoKeeper(bound),
             owner=False,
+            watch=self._watch,
         )
 
     def session(
@@ -370,7 +383,11 @@ class SessionStore:
             wait=wait,
             on_outage=on_outage,
         )
-        return self._required_index().search(request)
+        index = self._required_index()
+        if self._watch is None:
+            return index.search(request)
+        with self._watch.search(request) as answered:
+            return answered(index.search(request))
 
     async def asearch(
         self,
@@ -419,7 +436,11 @@ class SessionStore:
             wait=wait,
             on_outage=on_outage,
         )
-        return await self._database.in_thread(partial(self._required_index().search, request))
+        work = partial(self._required_index().search, request)
+        if self._watch is None:
+            return await self._database.in_thread(work)
+        with self._watch.search(request) as answered:
+            return answered(await self._database.in_thread(work))
 
     def verify(self) -> IndexReport:
         """Compare the index with what is stored, in both directions; nothing is changed.
@@ -590,6 +611,7 @@ class SessionStore:
     def close(self) -> None:
         """Close what :meth:`open` opened; the stores made by :meth:`for_user` close nothing. Closing twice is fine."""
         if self._owner:
+            self._stop_telling()
             self._keeper.close()
             if self._index is not None:
                 self._index.close()
@@ -598,10 +620,15 @@ class SessionStore:
     async def aclose(self) -> None:
         """As :meth:`close`."""
         if self._owner:
+            self._stop_telling()
             self._keeper.close()
             if self._index is not None:
                 await self._database.in_thread(self._index.close)
             await self._database.aclose()
+
+    def _stop_telling(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
 
     def __enter__(self) -> SessionStore:
         return self

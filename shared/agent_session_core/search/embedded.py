@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from agent_session_core.search.scope import Scope
     from agent_session_core.search.words import Analyzer
     from agent_session_core.sql.engine import Database
+    from agent_session_core.telemetry import Watch
 
 __all__ = ["EmbeddedIndex"]
 
@@ -52,6 +53,7 @@ class EmbeddedIndex:
         embedder: gives texts their vectors; without one, a static embedding that needs no network. Any other than that
             is asked by way of an :class:`~agent_session_core.embedding.EmbeddingService`.
         analyzer: ``english`` for stems, ``none`` for words as they are.
+        watch: is told of what is indexed.
         cache_bytes: memory for scopes that were searched lately.
     """
 
@@ -61,12 +63,14 @@ class EmbeddedIndex:
         embedder: Embedder | None = None,
         analyzer: Analyzer = "english",
         *,
+        watch: Watch | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self._database = database
         self._given = embedder
         self._analyzer: Analyzer = analyzer
         self._cache_bytes = cache_bytes
+        self._watch = watch
         self._start()
 
     def _start(self) -> None:
@@ -75,7 +79,7 @@ class EmbeddedIndex:
         self._maker = VectorMaker(self._database, patient(self._given))
         self._store_words = Words(self._analyzer)
         self._words = {str(self._analyzer): self._store_words}
-        self._indexer = Indexer(self._database, self._maker, self._store_words)
+        self._indexer = Indexer(self._database, self._maker, self._store_words, self._watch)
         self._cache = ScopeCache(self._cache_bytes)
 
     def _check_process(self) -> None:

@@ -20,6 +20,7 @@ from agent_session_core.sql import sessions as sql_sessions
 from agent_session_core.sql.engine import Database
 from agent_session_core.sql.locks import holding
 from agent_session_core.sql.sessions import SessionRow
+from agent_session_core.telemetry import Watch
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[Connection], T]
@@ -36,17 +37,19 @@ class Services:
 
     Attributes:
         confirmed: completes a receipt once the index has forgotten what was erased.
+        watch: is told of what is done; None where nobody looks on.
     """
 
     database: Database
     keeper: Keeper
     confirmed: Callable[[ErasureReceipt], ErasureReceipt]
+    watch: Watch | None = None
 
 
 class SessionBase:
     """A session's identity, and its attributes, which are read when they are asked."""
 
-    __slots__ = ("_created_at", "_database", "_plain_key", "_services")
+    __slots__ = ("_agent_id", "_created_at", "_database", "_plain_key", "_services")
 
     def __init__(self, services: Services, tenant: str, row: SessionRow) -> None:
         """For the store, which has found ``row``."""
@@ -54,6 +57,7 @@ class SessionBase:
         self._database = holding(services.database, row.id)
         self._plain_key = Key(row.id, tenant, row.user_id, row.session_id, id(services.database))
         self._created_at = row.made_at()
+        self._agent_id = row.agent_id
 
     def __repr__(self) -> str:
         return f"Session({self.id!r}, user_id={self.user_id!r})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection
 
@@ -22,6 +22,14 @@ from agent_session_core.sql.tables import ARCHIVED, REMOVED
 Ids: TypeAlias = Literal["strict", "loose"]
 
 __all__ = ["SessionMessages"]
+
+
+class _Appending(NamedTuple):
+    """What appends, how the database may go about it, and how many messages there are."""
+
+    work: Work[list[Message]]
+    options: dict[str, Any]
+    size: int
 
 
 class SessionMessages(SessionBase):
@@ -50,15 +58,23 @@ class SessionMessages(SessionBase):
             SessionNotFound: when the session has been deleted.
             SessionNotActive: when it is closed, expired or archived.
         """
-        work, options = self._append(messages, ids, archived)
-        return self._services.database.write(work, **options)  # the bare database: it holds the session by itself
+        given = self._append(messages, ids, archived)
+        database, watch = self._services.database, self._services.watch  # the bare one: it holds the session by itself
+        if watch is None:
+            return database.write(given.work, **given.options)
+        with watch.append(self.id, self._agent_id, given.size):
+            return database.write(given.work, **given.options)
 
     async def aappend(
         self, *messages: Message | Iterable[Message], ids: Ids = "strict", archived: bool = False
     ) -> list[Message]:
         """As :meth:`append`; cancelled, it stored all or nothing."""
-        work, options = self._append(messages, ids, archived)
-        return await self._services.database.awrite(work, **options)
+        given = self._append(messages, ids, archived)
+        database, watch = self._services.database, self._services.watch
+        if watch is None:
+            return await database.awrite(given.work, **given.options)
+        with watch.append(self.id, self._agent_id, given.size):
+            return await database.awrite(given.work, **given.options)
 
     def messages(
         self,
@@ -195,10 +211,7 @@ class SessionMessages(SessionBase):
         """As :meth:`pop_turn`."""
         return await self._database.awrite(partial(history.pop_turn, key=self._key))
 
-    def _append(
-        self, messages: tuple[Any, ...], ids: Ids, archived: bool
-    ) -> tuple[Work[list[Message]], dict[str, Any]]:
-        """What appends, and how the database may go about it."""
+    def _append(self, messages: tuple[Any, ...], ids: Ids, archived: bool) -> _Appending:
         loose = _checks.one_of(ids, "ids", ("strict", "loose")) == "loose"
         given = history.drafts(_flat(messages), loose=loose)
         aside = _checks.flag(archived, "archived")
@@ -207,7 +220,7 @@ class SessionMessages(SessionBase):
         options: dict[str, Any] = {"one_statement": history.is_one_statement(key, given)}
         if not loose or not any(draft.has_id for draft in given):  # a loose id may be replaced on the way
             options["again"] = partial(work, given=history.with_ids(given))  # ids made before tell what is stored
-        return partial(work, given=given), options
+        return _Appending(partial(work, given=given), options, len(given))
 
     def _messages(
         self,

@@ -23,6 +23,7 @@ from agent_session_core.search.elastic.work import Work, is_there, load
 from agent_session_core.search.entries import embedded_texts
 from agent_session_core.search.making import REST
 from agent_session_core.search.vectors import SCALE, unit, unpack
+from agent_session_core.telemetry import indexing
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from agent_session_core.search.making import VectorMaker
     from agent_session_core.search.words import Words
     from agent_session_core.sql.engine import Database
+    from agent_session_core.telemetry import Watch
 
 __all__ = ["Deliverer", "Only"]
 
@@ -79,6 +81,7 @@ class Deliverer:
         indexes: the indexes there.
         maker: makes the vectors.
         words: the tokenizer that tells what was said twice.
+        watch: is told of what is delivered.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Deliverer:
         indexes: Indexes,
         maker: VectorMaker,
         words: Words,
+        watch: Watch | None = None,
     ) -> None:
         self._database = database
         self._server = server
@@ -96,6 +100,7 @@ class Deliverer:
         self._indexes = indexes
         self._maker = maker
         self._words = words
+        self._watch = watch
         self._patience = settings.lease / 4
         self._bulk_seconds = min(BULK_SECONDS, settings.lease / 4)
 
@@ -142,9 +147,10 @@ class Deliverer:
         try:
             generations = [index.generation for index in fits]
             works = self._database.read(lambda conn: load(conn, claimed, generations), snapshot=True)
-            self._embed(works, fits, now)
-            self._send(works, pace, until)
-            self._database.write(partial(self._settle, worker, works, now))
+            with indexing(self._watch, sum(work.size for work in works)):
+                self._embed(works, fits, now)
+                self._send(works, pace, until)
+                self._database.write(partial(self._settle, worker, works, now))
         except BaseException:
             self._database.write(partial(outbox.release, worker=worker, claimed=claimed))
             raise

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from agent_session_core.search.request import SearchRequest
     from agent_session_core.search.words import Analyzer
     from agent_session_core.sql.engine import Database
+    from agent_session_core.telemetry import Watch
 
 __all__ = ["ElasticIndex"]
 
@@ -72,15 +73,23 @@ class ElasticIndex:
         settings: what the caller said.
         embedder: gives texts their vectors; without one, a static embedding that needs no network.
         analyzer: ``english`` for stems, ``none`` for words as they are.
+        watch: is told of what is indexed.
     """
 
     def __init__(
-        self, database: Database, settings: ElasticsearchIndex, *, embedder: Embedder | None, analyzer: Analyzer
+        self,
+        database: Database,
+        settings: ElasticsearchIndex,
+        *,
+        embedder: Embedder | None,
+        analyzer: Analyzer,
+        watch: Watch | None = None,
     ) -> None:
         self._database = database
         self._settings = settings
         self._given = embedder
         self._analyzer: Analyzer = analyzer
+        self._watch = watch
         theirs = is_client(settings.target)
         self._server = Server(
             settings.client,
@@ -97,7 +106,7 @@ class ElasticIndex:
         self._profiles = Profiles(self._words)
         self._indexes = Indexes(self._database, self._server, self._settings, self._analyzer, self._maker.name)
         self._deliverer = Deliverer(
-            self._database, self._server, self._settings, self._indexes, self._maker, self._words
+            self._database, self._server, self._settings, self._indexes, self._maker, self._words, self._watch
         )
         self._verifier = Verifier(self._database, self._server, self._indexes, self._settings.routing, self._words)
         self._follower = Follower(self._follow, self._upkeep, UPKEEP)

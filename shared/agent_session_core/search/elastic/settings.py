@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from agent_session_core.ports import Embedder, SearchIndex
     from agent_session_core.search.words import Analyzer
     from agent_session_core.sql.engine import Database
+    from agent_session_core.telemetry import Watch
 
 __all__ = ["ElasticsearchIndex", "elasticsearch_index"]
 
@@ -76,11 +77,13 @@ class ElasticsearchIndex:
     def __repr__(self) -> str:
         return f"ElasticsearchIndex({self.name!r})"
 
-    def open(self, database: Database, *, embedder: Embedder | None, analyzer: Analyzer) -> SearchIndex:
+    def open(
+        self, database: Database, *, embedder: Embedder | None, analyzer: Analyzer, watch: Watch | None = None
+    ) -> SearchIndex:
         """The index of a database; for the store."""
         from agent_session_core.search.elastic.index import ElasticIndex
 
-        return ElasticIndex(database, self, embedder=embedder, analyzer=analyzer)
+        return ElasticIndex(database, self, embedder=embedder, analyzer=analyzer, watch=watch)
 
 
 def elasticsearch_index(index: object) -> ElasticsearchIndex:

@@ -1,0 +1,47 @@
+"""What a store tells of an index on a real Elasticsearch."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+
+from agent_session_core import IndexUnavailable, Message
+from tests.services.conftest import Open
+from tests.telling import Told
+
+
+def test_searches_and_deliveries_name_the_server_of_the_index(open_own: Open, server: str) -> None:
+    """And appends the database."""
+    told, address = Told(), urlsplit(server)
+    store = open_own(telemetry=told.telemetry, settings={"follow": False})
+    store.session("trip").append(Message.user("We fly on the 4th."))
+    assert store.search("fly", wait=True)
+    for name in ("search messages", "BATCH index messages"):  # of one message, told twice: by a new index, too
+        attributes = told.last(name).attributes or {}
+        assert attributes["db.system.name"] == "elasticsearch"
+        assert attributes["server.address"] == address.hostname
+        assert attributes["server.port"] == address.port
+    assert (told.last("append messages").attributes or {})["db.system.name"] == "sqlite"
+    assert told.value("agent_session.index.pending") == 0
+
+
+def test_a_delivery_that_fails_is_told(open_own: Open, server: str) -> None:
+    """Its changes are pending until it succeeds."""
+    told = Told()
+    store = open_own(telemetry=told.telemetry, settings={"follow": False})
+    store.session("trip").append(Message.user("We fly on the 4th."))
+    index = store._required_index()
+    index.drain("default")
+    store.session("trip").append(Message.user("canary"))
+    deliverer = index._deliverer  # type: ignore[attr-defined]  # a fault from inside
+
+    def fail(*_: object) -> None:
+        raise IndexUnavailable(f"{server}: canary")
+
+    deliverer._send = fail
+    with pytest.raises(IndexUnavailable):
+        index.drain("default")
+    assert (told.last("index messages").attributes or {})["error.type"] == "IndexUnavailable"
+    assert told.value("agent_session.index.pending") == 1
+    assert "canary" not in told.everything()
