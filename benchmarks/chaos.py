@@ -33,13 +33,13 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import make_url
+from sqlalchemy import create_engine
 
 from agent_session_core import (
     ElasticsearchIndex,
@@ -211,11 +211,11 @@ class Server:
         return Outage(self.name, since, time.time())
 
     def _run(self, action: str, *before: str) -> str:
-        command = [self._script, action, *before, str(self._port)]
+        command = [str(self._script), action, *before, str(self._port)]
         done = subprocess.run(  # noqa: S603
             command, env=os.environ | self._settings, stdout=subprocess.PIPE, text=True, check=True
         )
-        return done.stdout.strip()
+        return str(done.stdout).strip()
 
 
 def kill(server: Server, times: int, seconds: float, down: float, first: float, outages: list[Outage]) -> None:
@@ -243,27 +243,30 @@ def processes(*jobs: tuple[Any, ...]) -> Iterator[list[Any]]:
             process.join()
 
 
-def pending(servers: Servers) -> int:
-    """Changes that the index has not been told yet."""
-    from sqlalchemy import create_engine
-
-    engine = create_engine(make_url(servers.database))
-    with engine.connect() as conn:
-        found = conn.exec_driver_sql("SELECT count(*) FROM outbox").scalar_one()
-    engine.dispose()
-    return int(found)
+def check_running(started: Sequence[Any]) -> None:
+    """End the run where a process has ended before its time."""
+    ended = [process.exitcode for process in started if process.exitcode is not None]
+    if ended:
+        sys.exit(f"{len(ended)} of the writers and searchers have ended before their time: the error is above")
 
 
 def settle(servers: Servers, limit: float, mistakes: list[str]) -> None:
     """Wait until nothing is pending, and compare the index with what is stored."""
+    engine = create_engine(servers.database)
+
+    def pending() -> int:
+        with engine.connect() as conn:
+            return int(conn.exec_driver_sql("SELECT count(*) FROM outbox").scalar_one())
+
     started = time.monotonic()
-    first = pending(servers)
-    while left := pending(servers):
-        if time.monotonic() - started > limit:
-            mistakes.append(f"{left} changes are pending {limit:.0f} s after the end")
-            break
+    first = left = pending()
+    while left and time.monotonic() < started + limit:
         time.sleep(0.2)
-    print(f"the index: {first:,} changes pending at the end, settled {time.monotonic() - started:.1f} s later")
+        left = pending()
+    engine.dispose()
+    print(f"the index: {first:,} changes pending at the end, {left:,} of them {time.monotonic() - started:.1f} s later")
+    if left:
+        mistakes.append(f"{left} changes are pending {limit:.0f} s after the end")
     for tenant in TENANTS:
         with servers.open(tenant, follow=False) as store:
             report = store.verify()
@@ -352,6 +355,7 @@ def run(asked: argparse.Namespace, database: Server, elasticsearch: Server, fold
     mistakes: list[str] = []
     with processes(*writers, *searchers) as started:
         while not all(file.exists() and file.stat().st_size for file in files):
+            check_running(started)
             time.sleep(0.1)
         begun = time.monotonic()
         plan = [
@@ -364,6 +368,7 @@ def run(asked: argparse.Namespace, database: Server, elasticsearch: Server, fold
         for killer in killers:
             killer.join()
         time.sleep(max(0.0, begun + asked.seconds - time.monotonic()))
+        check_running(started)
         signals.over.set()
         searched = [answers.get(timeout=GIVEN_UP) for _ in searchers]
         print(f"{asked.writers} writers and {asked.searchers} searchers for {time.monotonic() - begun:.1f} s")
