@@ -48,7 +48,7 @@ WORKER_AT_MOST = 300
 PAGE = 20
 HOT = 5
 """Users whose messages are searched again and again."""
-WARMING = 20
+WARMING = 50
 """Rounds that do not count."""
 SETTLED_WITHIN = 3_600.0
 """Seconds after the load in which the index must have caught up."""
@@ -457,7 +457,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=10_000)
     parser.add_argument("--users", type=int, default=500)
     parser.add_argument("--small", type=int, default=10_000, help="messages beside which those are measured")
-    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=250, help=f"of each task; the first {WARMING} do not count")
     asked = parser.parse_args()
     large = Shape(asked.messages, asked.sessions, asked.users)
     if asked.messages % asked.sessions or asked.sessions % asked.users or large.in_a_session < PAGE:
