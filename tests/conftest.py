@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,12 @@ SERVICES = {
     "elasticsearch9_url": "ELASTICSEARCH9_URL",
 }
 """Each fixture that names a service, and the environment variable with its address."""
+
+
+def pytest_configure() -> None:
+    """Have processes that tests start end at Ctrl-C, also where this one was started in the background, to ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
