@@ -23,8 +23,12 @@ __all__ = ["FIELD", "query_of", "tokens_of"]
 FIELD = "metadata"
 LONGEST = 2_000
 """Characters of a text, digits of a number, that are kept as they are; what is longer is known by its hash."""
-LONGEST_PIECE = 200
-"""Characters of a piece of text that the index looks for."""
+LONGEST_KEY = 100
+"""Bytes of a key that is kept as it is; a longer one is known by its hash."""
+LONGEST_PIECE = 100
+"""Bytes of a piece of text that the index looks for: Elasticsearch refuses patterns of about a thousand states."""
+LONGEST_BOUND = 850
+"""Bytes of a text or number that others are compared with in order, for the same reason; no float has as many."""
 MOST_PIECES = 50
 """Pieces of text that one comparison makes the index look for."""
 
@@ -34,6 +38,7 @@ _VALUE, _LOWER, _ELEMENT, _KEY, _LIST, _LONG = "v", "l", "e", "k", "w", "x"
 _TEXT_VALUE = _VALUE + "t"
 _NUMBER_VALUE = _VALUE + "n"
 _EXPONENTS = 500_000
+_LAST = "\U0010ffff"  # comes after every character
 
 Query: TypeAlias = "dict[str, Any]"
 _NOTHING: Query = {"match_none": {}}
@@ -42,7 +47,7 @@ _NOTHING: Query = {"match_none": {}}
 def tokens_of(metadata: Mapping[str, Any]) -> list[str]:
     """The tokens of a message's metadata."""
     return [
-        f"{key}{_END}{token}"
+        _prefix(key) + token
         for key, value in metadata.items()
         if value is not None and len(key) <= MAX_KEY and _clean(key) == key and _END not in key  # else never asked for
         for token in dict.fromkeys(_tokens(value))
@@ -113,7 +118,7 @@ class _Key:
     """Queries for the tokens of one key."""
 
     def __init__(self, key: str, wide: bool) -> None:
-        self._prefix = key + _END
+        self._prefix = _prefix(key)
         self._wide = wide
 
     def one(self, token: str) -> Query:
@@ -130,15 +135,22 @@ class _Key:
 
     def _range(self, operator: str, bound: str, least: str, most: str) -> Query:
         name = dict(zip(ORDERING, ("gt", "lt", "gte", "lte"), strict=True))[operator]
+        written = bound.encode()
+        if len(written) > LONGEST_BOUND:
+            if not self._wide:
+                return _NOTHING
+            cut = written[:LONGEST_BOUND].decode(errors="ignore")
+            name, bound = ("gte", cut) if name.startswith("g") else ("lte", cut + _LAST)
         other = {"lt": most} if name.startswith("g") else {"gte": least}
         return {"range": {FIELD: {key: self._prefix + token for key, token in {name: bound, **other}.items()}}}
 
     def piece(self, kind: str, piece: str) -> Query:
         """Texts that hold a piece."""
-        if len(piece) > LONGEST_PIECE:
+        written = piece.encode()
+        if len(written) > LONGEST_PIECE:
             if not self._wide:
                 return _NOTHING
-            piece = piece[:LONGEST_PIECE]
+            piece = written[:LONGEST_PIECE].decode(errors="ignore")
         pattern = _escaped(self._prefix + kind) + "*" + _escaped(piece) + ("*" if piece else "")
         return self._undecided({"wildcard": {FIELD: {"value": pattern}}})
 
@@ -171,6 +183,11 @@ def _any_of(parts: list[Query]) -> Query:
 
 def _not(part: Query) -> Query:
     return {"bool": {"must_not": [part]}}
+
+
+def _prefix(key: str) -> str:
+    """What the tokens of a key begin with."""
+    return (key if len(key.encode()) <= LONGEST_KEY else _hash(key)) + _END
 
 
 def _atom(value: Any) -> str:
