@@ -225,9 +225,8 @@ def main() -> None:
             start = time.perf_counter()
             count = fill(store, conversations)
             filled = time.perf_counter()
-            store.search("warm up")
-            while store.verify().pending:
-                time.sleep(0.1)
+            if index is not None:
+                store.index_worker().catch_up()
             store.search("warm up", wait=True)
             indexed = time.perf_counter()
             print(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     Vectors: TypeAlias = NDArray[np.float32]
 
-__all__ = ["Embedder", "SearchIndex"]
+__all__ = ["Embedder", "Followed", "IndexWorker", "SearchIndex"]
 
 
 @runtime_checkable
@@ -75,4 +76,51 @@ class SearchIndex(Protocol):
 
     def close(self) -> None:
         """End what was begun here. What is pending stays in the database."""
+        ...
+
+
+class IndexWorker(Protocol):
+    """Brings changes of every tenant to an index in the foreground; a context that ends it. Several may run at once."""
+
+    told: Callable[[int], None]
+    """Called with the number of messages of each delivery."""
+
+    @property
+    def last_error(self) -> Exception | None:
+        """Why nothing can be delivered just now, None where it can."""
+        ...
+
+    def backlog(self) -> int:
+        """How many messages wait to be looked at."""
+        ...
+
+    def catch_up(self) -> None:
+        """Deliver what is due.
+
+        Raises:
+            IndexUnavailable: when the index cannot take it just now.
+        """
+        ...
+
+    def follow(self, now_and_then: Callable[[], None]) -> None:
+        """Deliver what comes, and try again where that fails, until :meth:`stop`."""
+        ...
+
+    def stop(self) -> None:
+        """End after what is under way. May be called from a signal handler."""
+        ...
+
+    def __enter__(self) -> IndexWorker: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None: ...
+
+
+@runtime_checkable
+class Followed(Protocol):
+    """An index that others than the process that writes may feed."""
+
+    def worker(self) -> IndexWorker:
+        """What feeds it."""
         ...

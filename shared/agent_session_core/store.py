@@ -22,7 +22,7 @@ from agent_session_core.exchange import Entry, Problem, dump, parse
 from agent_session_core.leases import LEASE, Keeper, NoKeeper
 from agent_session_core.lifecycle import Retention, Sweeper, SweepReport, duration, sweep
 from agent_session_core.models import STATUSES, ErasureReceipt, IndexReport, Page, Role, SearchResults, Status
-from agent_session_core.ports import Embedder
+from agent_session_core.ports import Embedder, Followed, IndexWorker
 from agent_session_core.search.elastic.settings import ElasticsearchIndex, elasticsearch_index
 from agent_session_core.search.elastic.waking import WakingDatabase
 from agent_session_core.session import Session
@@ -482,6 +482,17 @@ class SessionStore:
     async def areindex(self) -> int:
         """As :meth:`reindex`, in a thread."""
         return await self._database.in_thread(self.reindex)
+
+    def index_worker(self) -> IndexWorker:
+        """A worker that brings changes of every tenant to the index on Elasticsearch, in the foreground.
+
+        Raises:
+            InvalidInput: when the store's index is not there.
+        """
+        index = self._whole_index()
+        if not isinstance(index, Followed):
+            raise InvalidInput("index: the index inside the database needs no worker; open the store with a server's")
+        return index.worker()
 
     def nodes(self, collection: str) -> NodeCollection:
         """A collection of nodes that are not messages, for a vector store: of the store's tenant and user.

@@ -62,7 +62,8 @@ def _twins() -> list[tuple[type, str]]:
 
 
 WITHOUT_A_TWIN = {
-    SessionStore: {"bind", "for_user", "nodes", "open", "sweeper"},  # no input or output, or what must come first
+    # no input or output, or what must come first
+    SessionStore: {"bind", "for_user", "index_worker", "nodes", "open", "sweeper"},
     Session: {"tool_call", "turn"},  # contexts, entered either way
 }
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from agent_session_core.cli import browsing, files, moving, searching, tailing, tasks, upkeep
+from agent_session_core.cli import browsing, files, indexing, moving, searching, tailing, tasks, upkeep
 from agent_session_core.cli.mistakes import told
 
 __all__ = ["app", "run"]
@@ -35,6 +35,7 @@ app.command("restore", rich_help_panel=_KEEP)(told(upkeep.restore))
 app.command("delete", rich_help_panel=_KEEP)(told(upkeep.delete))
 app.command("verify", rich_help_panel=_KEEP)(told(upkeep.verify))
 app.command("reindex", rich_help_panel=_KEEP)(told(upkeep.reindex))
+app.command("index", rich_help_panel=_KEEP)(told(indexing.index))
 
 _files = typer.Typer(help="The files of a session: list them, get one, put one.", no_args_is_help=True)
 _files.command("list")(told(files.list_files))

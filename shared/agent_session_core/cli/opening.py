@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,13 +13,13 @@ import typer
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from agent_session_core import Session, SessionNotFound, SessionStore
+from agent_session_core import ElasticsearchIndex, Session, SessionNotFound, SessionStore
 from agent_session_core.cli.mistakes import Mistake
 from agent_session_core.lifecycle import Retention
 from agent_session_core.sql.migrate import VERSION_TABLE
 from agent_session_core.sql.sqlite import file_of, is_in_memory
 
-__all__ = ["DEFAULT_URL", "Db", "Json", "SessionId", "Tenant", "User", "file_at", "found", "opened"]
+__all__ = ["DEFAULT_URL", "Db", "Index", "Json", "SessionId", "Tenant", "User", "file_at", "found", "opened"]
 
 DEFAULT_URL = "sqlite:///sessions.db"
 _PANEL = "Which database, and whose sessions"
@@ -39,6 +40,17 @@ User = Annotated[
     str | None,
     typer.Option("--user", metavar="ID", help="This user's sessions alone.", rich_help_panel=_PANEL),
 ]
+Index = Annotated[
+    str | None,
+    typer.Option(
+        "--index",
+        envvar="SESSION_CORE_INDEX",
+        metavar="URL",
+        help="The Elasticsearch server that the database is searched by, where it is; its key in "
+        "SESSION_CORE_INDEX_API_KEY.",
+        rich_help_panel=_PANEL,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="The session's id.", show_default=False)]
 
@@ -50,6 +62,7 @@ def opened(
     user: str | None = None,
     *,
     index: bool = False,
+    server: str | None = None,
     create: bool = False,
     retention: Retention | None = None,
 ) -> Iterator[SessionStore]:
@@ -60,6 +73,7 @@ def opened(
         tenant: the tenant.
         user: the user.
         index: whether the search index is needed, and kept up.
+        server: the Elasticsearch server that has it; None where it is in the database.
         create: whether a database is made where there is none.
         retention: for a sweep.
 
@@ -68,8 +82,16 @@ def opened(
     """
     url = db if "://" in db else URL.create("sqlite", database=db)
     _check(url, create=create)
-    with SessionStore.open(url, index=None if index else "off", tenant=tenant, retention=retention) as store:
+    where = _index(server) if index else "off"
+    with SessionStore.open(url, index=where, tenant=tenant, retention=retention) as store:
         yield store if user is None else store.for_user(user)
+
+
+def _index(server: str | None) -> ElasticsearchIndex | None:
+    """Where the search index is; a command brings nothing into it by the way, as those who write do, or workers."""
+    if server is None:
+        return None
+    return ElasticsearchIndex(server, follow=False, api_key=os.environ.get("SESSION_CORE_INDEX_API_KEY"))
 
 
 def file_at(db: str) -> Path | None:

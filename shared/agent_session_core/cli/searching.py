@@ -14,7 +14,7 @@ from rich.text import Text
 
 from agent_session_core import SearchHit, SearchResults
 from agent_session_core.cli.messages import in_one_line
-from agent_session_core.cli.opening import DEFAULT_URL, Db, Json, Tenant, User, found, opened
+from agent_session_core.cli.opening import DEFAULT_URL, Db, Index, Json, Tenant, User, found, opened
 from agent_session_core.cli.records import message_as_json
 from agent_session_core.cli.screen import ROLE_STYLES, console, line, print_json, table, when
 from agent_session_core.cli.values import metadata, moment
@@ -68,6 +68,7 @@ def search(
     db: Db = DEFAULT_URL,
     tenant: Tenant = "default",
     user: User = None,
+    index: Index = None,
 ) -> None:
     """Find what was said in any session, by words and by meaning, best first."""
     _known(mode, "--mode", get_args(Mode))
@@ -87,7 +88,7 @@ def search(
         "archived": archived,
         "recency": recency,
     }
-    with opened(db, tenant, user, index=True) as store:
+    with opened(db, tenant, user, index=True, server=index) as store:
         for session_id in (*(session or ()), *(exclude or ())):
             found(store, session_id)
         results = store.search(query, limit=limit, explain=explain, **options)

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from agent_session_core import ErasureReceipt, IndexReport, Session
 from agent_session_core.cli.mistakes import Mistake
-from agent_session_core.cli.opening import DEFAULT_URL, Db, Json, SessionId, Tenant, User, found, opened
+from agent_session_core.cli.opening import DEFAULT_URL, Db, Index, Json, SessionId, Tenant, User, found, opened
 from agent_session_core.cli.progress import working
 from agent_session_core.cli.screen import console, count, facts, line, print_json
 from agent_session_core.cli.values import span
@@ -36,10 +36,11 @@ def sweep(
     db: Db = DEFAULT_URL,
     tenant: Tenant = "default",
     user: User = None,
+    index: Index = None,
 ) -> None:
     """Expire what is past its deadline; archive and delete what has been kept long enough, where asked to."""
     retention = Retention(archive_after=archive_after, delete_after=delete_after)
-    with opened(db, tenant, user, index=delete_after is not None, retention=retention) as store:
+    with opened(db, tenant, user, index=delete_after is not None, server=index, retention=retention) as store:
         report = store.sweep(dry_run=dry_run)
     if json:
         done = {"expired": report.expired, "archived": report.archived, "deleted": report.deleted}
@@ -56,9 +57,10 @@ def delete(
     db: Db = DEFAULT_URL,
     tenant: Tenant = "default",
     user: User = None,
+    index: Index = None,
 ) -> None:
     """Delete sessions with everything in them, from the index too; nothing of it can be brought back."""
-    with opened(db, tenant, user, index=True) as store:
+    with opened(db, tenant, user, index=True, server=index) as store:
         sessions = [found(store, session_id) for session_id in dict.fromkeys(session_ids)]
         if not yes:
             _ask(sessions, forks=forks)
@@ -93,9 +95,13 @@ def verify(
     json: Json = False,
     db: Db = DEFAULT_URL,
     tenant: Tenant = "default",
+    index: Index = None,
 ) -> None:
     """Compare the search index with what is stored; the exit code is 1 where they differ."""
-    with opened(db, tenant, index=True) as store, working("Repairing the index" if repair else "Verifying the index"):
+    with (
+        opened(db, tenant, index=True, server=index) as store,
+        working("Repairing the index" if repair else "Verifying the index"),
+    ):
         report = store.repair() if repair else store.verify()
     if json:
         print_json(_index_as_json(report))
@@ -105,9 +111,9 @@ def verify(
         raise typer.Exit(1)
 
 
-def reindex(json: Json = False, db: Db = DEFAULT_URL, tenant: Tenant = "default") -> None:
+def reindex(json: Json = False, db: Db = DEFAULT_URL, tenant: Tenant = "default", index: Index = None) -> None:
     """Make the search index anew; the old one answers meanwhile."""
-    with opened(db, tenant, index=True) as store, working("Making the index anew"):
+    with opened(db, tenant, index=True, server=index) as store, working("Making the index anew"):
         messages = store.reindex()
     if json:
         print_json({"messages": messages})

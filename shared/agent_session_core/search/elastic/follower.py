@@ -56,20 +56,25 @@ class Follower:
         if self._thread is None and not self._closed:
             with self._lock:
                 if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="agent-session-index", daemon=True)
+                    self._thread = threading.Thread(target=self.run, name="agent-session-index", daemon=True)
                     self._thread.start()
 
-    def close(self, seconds: float) -> None:
-        """End, after the batch that is under way; that may take so long."""
+    def stop(self) -> None:
+        """End after what is under way."""
         self._closed = True
         self._stop.set()
         self._woken.set()
+
+    def close(self, seconds: float) -> None:
+        """End, after what is under way; wait so long for it."""
+        self.stop()
         if self._thread is not None and self._process == os.getpid():
             self._thread.join(seconds)
 
-    def _run(self) -> None:
+    def run(self, now_and_then: Callable[[], None] = lambda: None) -> None:
+        """Do it, here, until :meth:`stop`; ``now_and_then`` is called every few seconds at least."""
         poll, rest, idle = POLL[0], REST[0], random.uniform(0, self._look_after)  # noqa: S311  # guards nothing
-        while not self._stop.is_set():
+        while not self.stopping:
             self._woken.clear()
             try:
                 done = self._work(self)
@@ -79,9 +84,11 @@ class Follower:
                 self.last_error, rest = None, REST[0]
             except Exception as error:  # noqa: BLE001  # whatever it is, the changes wait, and it may pass
                 self.last_error = error
+                now_and_then()
                 self._stop.wait(random.uniform(rest / 2, rest))  # noqa: S311  # spreads workers out, guards nothing
                 rest = min(rest * 2, REST[1])
                 continue
+            now_and_then()
             poll = POLL[0] if done else min(poll * 2, POLL[1])
             if self._woken.wait(poll):
                 self._stop.wait(GATHER)

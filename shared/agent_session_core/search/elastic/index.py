@@ -26,6 +26,7 @@ from agent_session_core.search.elastic.rebuild import rebuild
 from agent_session_core.search.elastic.requests import Where
 from agent_session_core.search.elastic.upkeep import expunge, purge
 from agent_session_core.search.elastic.verify import Verifier, mend
+from agent_session_core.search.elastic.worker import Worker
 from agent_session_core.search.making import VectorMaker, patient
 from agent_session_core.search.query import Question, read_question
 from agent_session_core.search.words import Words
@@ -209,6 +210,11 @@ class ElasticIndex:
         self._maker.wake()
         rebuild(self._database, self._indexes, self._deliverer)
         return self._database.read(partial(outbox.extent, tenant=tenant))
+
+    def worker(self) -> Worker:
+        """What brings changes to the index in the foreground."""
+        self._check_process()
+        return Worker(self._database, self._deliverer, self._upkeep, UPKEEP)
 
     def purge(self) -> None:
         """Leave nothing of what was deleted in the server's files.

@@ -32,6 +32,7 @@ __all__ = [
     "Index",
     "announce",
     "announce_some",
+    "backlog",
     "begin",
     "change_index",
     "claim",
@@ -154,6 +155,14 @@ def newest(conn: Connection) -> int:
 def extent(conn: Connection, tenant: str) -> int:
     """How many messages a tenant has, those that were taken back included."""
     return int(conn.execute(select(func.coalesce(func.sum(_s.last_seq), 0)).where(_s.tenant == tenant)).scalar_one())
+
+
+def backlog(conn: Connection) -> int:
+    """How many messages the changes in the outbox are about, those set aside left out; some may be counted twice."""
+    waits = or_(_o.leased_until.is_(None), _o.leased_until < ASIDE)
+    return int(
+        conn.execute(select(func.coalesce(func.sum(_o.last_seq - _o.first_seq + 1), 0)).where(waits)).scalar_one()
+    )
 
 
 def claim(

@@ -1,0 +1,70 @@
+"""A worker: brings changes to the index in the foreground, until it is stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from agent_session_core.search.elastic import outbox
+from agent_session_core.search.elastic.follower import Follower
+
+if TYPE_CHECKING:
+    from agent_session_core.search.elastic.delivering import Deliverer
+    from agent_session_core.sql.engine import Database
+
+__all__ = ["Worker"]
+
+
+class Worker:
+    """Delivers the changes of every tenant of a database. Several may run at once, and share the work.
+
+    Args:
+        database: the database.
+        deliverer: delivers.
+        upkeep: done now and then.
+        look_after: seconds between two times of that.
+
+    Attributes:
+        told: called with the number of messages of each delivery.
+    """
+
+    def __init__(self, database: Database, deliverer: Deliverer, upkeep: Callable[[], None], look_after: float) -> None:
+        self.told: Callable[[int], None] = lambda _: None
+        self._database = database
+        self._deliverer = deliverer
+        self._follower = Follower(self._deliver, upkeep, look_after)
+
+    @property
+    def last_error(self) -> Exception | None:
+        """Why nothing can be delivered just now, None where it can."""
+        return self._follower.last_error
+
+    def backlog(self) -> int:
+        """How many messages wait to be looked at."""
+        return self._database.read(outbox.backlog)
+
+    def catch_up(self) -> None:
+        """Deliver what is due.
+
+        Raises:
+            IndexUnavailable: when the server cannot take it just now.
+        """
+        self._deliver(self._follower)
+
+    def follow(self, now_and_then: Callable[[], None]) -> None:
+        """Deliver what comes, and try again where that fails, until :meth:`stop`."""
+        self._follower.run(now_and_then)
+
+    def stop(self) -> None:
+        """End after the batch that is under way. May be called from a signal handler."""
+        self._follower.stop()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def _deliver(self, follower: Follower) -> int:
+        return self._deliverer.deliver(told=lambda count: self.told(count), stop=lambda: follower.stopping)
