@@ -236,10 +236,10 @@ class ElasticIndex:
         if request.wait:
             self._wait(request, asking)
         plan = self._database.read(partial(self._plan, request), snapshot=True)
-        if plan.current is None:
+        if plan.current is None or not plan.current.made:
             self._indexes.make()
             plan = self._database.read(partial(self._plan, request), snapshot=True)
-        if plan.current is None:
+        if plan.current is None or not plan.current.made:
             raise IndexUnavailable(f"{self._server.name}: the index is being made anew; try again when it is done")
         if plan.profile is None or (plan.where.sessions is not None and not plan.where.sessions):
             return SearchResults(degraded=plan.reason)

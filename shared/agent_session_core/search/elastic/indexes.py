@@ -150,4 +150,7 @@ class Indexes:
             except BadRequestError as error:
                 if error.error != "resource_already_exists_exception":
                     raise
+                client.cluster.health(
+                    index=self.index(index.generation), wait_for_status="yellow"
+                )  # another's, just now
         self._database.write(partial(outbox.change_index, generation=index.generation, made=True))

@@ -104,8 +104,11 @@ def indexes(conn: Connection, *, held: bool = False) -> list[Index]:
 def begin(conn: Connection, index: Index) -> None:
     """Have an index from now on, in which every session there is must come.
 
-    With the first one Elasticsearch takes the place of the index inside the database, which is emptied.
+    With the first one Elasticsearch takes the place of the index inside the database, which is emptied, as is the
+    outbox: nothing of what waits there is anywhere else than in the sessions.
     """
+    if not indexes(conn):
+        conn.execute(delete(outbox))
     last = conn.execute(select(func.coalesce(func.max(_s.id), 0))).scalar_one()
     conn.execute(insert(elastic_indexes).values(**index._replace(announced=0, announce_to=last)._asdict()))
     for table in (index_info, index_sessions, index_messages):

@@ -1,0 +1,336 @@
+"""From the outbox to Elasticsearch: nothing is lost, nothing stale comes back, and what cannot be written is told."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from elasticsearch import Elasticsearch
+from sqlalchemy import func, select, update
+
+from agent_session_core import Message, SessionStore
+from agent_session_core.search.elastic import bulk, delivering, outbox
+from agent_session_core.search.elastic.delivering import Only
+from agent_session_core.sql.tables import elastic_sessions
+from agent_session_core.sql.tables import outbox as outbox_table
+from tests.services.conftest import Open, index_of
+
+WORDS = ["apple", "pear", "plum", "river", "hotel", "train", "night", "ticket", "rain", "budget", "dog", "cat"]
+BY_HAND = {"follow": False}
+
+
+def waiting(store: SessionStore) -> int:
+    """Changes in the outbox."""
+    return int(
+        store._database.read(lambda conn: conn.execute(select(func.count()).select_from(outbox_table)).scalar_one())
+    )
+
+
+def held(store: SessionStore, client: Elasticsearch) -> dict[str, dict[str, Any]]:
+    """What the index holds: documents by id, tombstones left out."""
+    indexes = index_of(store)._indexes
+    (current,) = store._database.read(outbox.indexes)
+    client.indices.refresh(index=indexes.target(current.generation))
+    hits = client.search(index=indexes.target(current.generation), size=5_000)["hits"]["hits"]
+    return {hit["_id"]: hit["_source"] for hit in hits if "tenant" in hit["_source"]}
+
+
+def texts(store: SessionStore, query: str, **options: Any) -> list[str]:
+    """What a search finds, after all that was stored."""
+    return [hit.message.text for hit in store.search(query, wait=True, **options)]
+
+
+def until(true: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait for something."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.05)
+
+
+def expire(store: SessionStore) -> None:
+    """Let the leases of all workers end."""
+    ended = update(outbox_table).where(outbox_table.c.leased_by.is_not(None)).values(leased_until=1)
+    store._database.write(lambda conn: conn.execute(ended))
+
+
+def sentence(chance: random.Random) -> str:
+    """A few random words."""
+    return " ".join(chance.choices(WORDS, k=chance.randint(1, 8)))
+
+
+def change(store: SessionStore, chance: random.Random) -> None:
+    """Do one of the things that happen to sessions."""
+    session = store.session(f"s{chance.randrange(4)}")
+    if session.status == "archived":
+        session.restore()
+    what = chance.random()
+    if what < 0.55:
+        session.append([Message.user(sentence(chance), author="ana") for _ in range(chance.randint(1, 5))])
+    elif what < 0.65:
+        session.pop_turn()
+    elif what < 0.75 and session.count():
+        session.remove(index=chance.randrange(session.count()))
+    elif what < 0.8:
+        session.replace([*session.messages()[: chance.randint(0, 3)], Message.user(sentence(chance))])
+    elif what < 0.85:
+        session.append(Message.user("long " + sentence(chance) * 60))
+    elif what < 0.9:
+        session.close()
+        session.archive()
+    elif what < 0.93:
+        session.delete()
+    else:
+        index_of(store).drain("default")
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_following_equals_the_store(open_own: Open, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After any changes, in small batches, the index equals the store, and so do the sums of vectors."""
+    monkeypatch.setattr(delivering, "BATCH", 3)
+    store = open_own(settings=BY_HAND)
+    chance = random.Random(seed)
+    for _ in range(40):
+        change(store, chance)
+    index_of(store).drain("default")
+    assert store.verify().consistent
+    assert waiting(store) == 0
+    live = [m for s in store.sessions() for m in s.messages(archived=None)]
+    sums = store._database.read(lambda conn: conn.execute(select(func.sum(elastic_sessions.c.vectors))).scalar())
+    assert (sums or 0) == len(live)
+    found = store.search("apple train", limit=500, archived=True, wait=True)
+    assert {hit.message.id for hit in found} <= {message.id for message in live}
+
+
+def test_the_mean_is_that_of_the_messages(open_own: Open) -> None:
+    """The mean vector of a scope is the mean of its messages' vectors, whatever was taken back or delivered twice."""
+    store = open_own(settings=BY_HAND)
+    for name in ("a", "b"):
+        store.session(name, user_id="ana").append([Message.user(f"{word} {name}") for word in WORDS])
+    index = index_of(store)
+    index.drain("default")
+    store.session("a", user_id="ana").pop_turn()
+    index._database.write(partial(outbox.announce, tenant="default", session=2, spans=[(1, 12)]))
+    index.drain("default")
+    (current,) = store._database.read(outbox.indexes)
+    read = partial(index._profiles.of, generation=current.generation, tenant="default", user_id="ana")
+    mean = store._database.read(read).mean
+    kept = [message for name in ("a", "b") for message in store.session(name, user_id="ana").messages()]
+    assert len(kept) == 23
+    from agent_session_core.content import to_microseconds
+    from agent_session_core.search.entries import Source, embedded_texts
+    from agent_session_core.search.vectors import unit, unpack
+
+    sources = [
+        Source(m.seq or 0, 1, 0, m.role, m.name, m.author, to_microseconds(m.created_at), 0, m.text) for m in kept
+    ]  # type: ignore[arg-type]  # stored ones have a time
+    blobs = [blob for blob in index._maker.make("default", embedded_texts(sources)).vectors if blob is not None]
+    wanted = unit(unpack(blobs, len(blobs[0]) - 4)).mean(axis=0)
+    assert mean == pytest.approx(wanted, abs=1e-5)
+
+
+def test_the_process_follows_by_itself(open_own: Open) -> None:
+    """What is written is found soon, without anybody's asking; a store that is opened again goes on."""
+    store = open_own()
+    store.session("s").append(Message.user("The submarine surfaced."))
+    until(lambda: len(store.search("submarine")) == 1)
+    store.session("s").append(Message.user("A second submarine."))
+    until(lambda: len(store.search("submarine")) == 2)
+
+
+def test_a_forked_process_follows_its_own_writes(open_own: Open) -> None:
+    """A store that is used after a fork works in both processes."""
+    store = open_own()
+    store.session("s").append(Message.user("from the parent: apple"))
+    until(lambda: waiting(store) == 0)
+    child = multiprocessing.get_context("fork").Process(target=_in_a_fork, args=(store,))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    store.session("s").append(Message.user("from the parent again: apple"))
+    until(lambda: len(store.search("apple")) == 3)
+
+
+def _in_a_fork(store: SessionStore) -> None:
+    store.session("s").append(Message.user("from the child: apple"))
+    until(lambda: len(store.search("apple")) >= 2)
+
+
+def test_a_late_delivery_changes_nothing(
+    open_own: Open, client: Elasticsearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that stood still while others went on overwrites nothing newer, and brings nothing back."""
+    store = open_own(settings=BY_HAND)
+    session, gone = store.session("s"), store.session("gone")
+    session.append(Message.user("apple one"), Message.user("apple two"))
+    gone.append(Message.user("apple three"))
+    reached, go_on = threading.Event(), threading.Event()
+    send = bulk.send
+
+    def stopped(*arguments: Any, **options: Any) -> Any:
+        if threading.current_thread().name == "late":
+            operations = list(arguments[2])  # made of what was there then
+            reached.set()
+            assert go_on.wait(30)
+            return send(*arguments[:2], operations, patience=0)  # too late to look at the lease
+        return send(*arguments, **options)
+
+    monkeypatch.setattr(bulk, "send", stopped)
+    late = threading.Thread(target=lambda: index_of(store).drain("default"), name="late")
+    late.start()
+    assert reached.wait(30)
+    assert index_of(store).drain("default") == 0  # it has the sessions to itself
+    expire(store)
+    session.pop_turn()
+    gone.delete()
+    session.append(Message.user("apple four"))
+    assert set(texts(store, "apple")) == {"apple one", "apple four"}
+    go_on.set()
+    late.join()
+    monkeypatch.undo()
+    assert set(texts(store, "apple")) == {"apple one", "apple four"}
+    assert {document["body"] for document in held(store, client).values()} - {"apple three"} == {
+        "apple one",
+        "apple four",
+    }
+    index_of(store).repair("default")
+    assert store.verify().consistent
+    assert {document["body"] for document in held(store, client).values()} == {"apple one", "apple four"}
+
+
+def test_several_workers_share_the_work(open_own: Open) -> None:
+    """Workers of several stores at once leave nothing over and do nothing twice."""
+    stores = [open_own(settings=BY_HAND) for _ in range(3)]
+    for number in range(60):
+        stores[0].session(f"s{number}").append([Message.user(f"apple {number} {word}") for word in WORDS])
+    looked_at: list[int] = []
+    threads = [threading.Thread(target=lambda s=s: looked_at.append(index_of(s).drain("default"))) for s in stores]  # type: ignore[misc]  # bound now
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(looked_at) == 60 * 12
+    assert stores[0].verify().consistent
+
+
+def test_a_poison_document_is_set_aside(open_own: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the server refuses for good is set aside with the reason; the others are found, and repair tries again."""
+    store = open_own(settings=BY_HAND)
+    store.session("s").append([Message.user(f"apple {number}") for number in range(100)])
+    written = delivering.written
+
+    def poisoned(document: dict[str, Any], vector: Any, *, embedded: bool) -> bytes:
+        return written(document | ({"no such field": 1} if document["seq"] == 50 else {}), vector, embedded=embedded)
+
+    monkeypatch.setattr(delivering, "written", poisoned)
+    index_of(store).drain("default")
+    assert len(texts(store, "apple", limit=200)) == 99
+    report = store.verify()
+    assert (report.rejected, report.missing, report.pending) == (1, 0, 0)
+    error = store._database.read(lambda conn: conn.execute(select(outbox_table.c.error)).scalar_one())
+    assert "strict_dynamic_mapping_exception" in error
+    assert "apple" not in error
+    monkeypatch.undo()
+    assert store.repair().consistent
+    assert len(texts(store, "apple", limit=200)) == 100
+
+
+def test_erasing_leaves_no_document(open_own: Open, client: Elasticsearch) -> None:
+    """A session that is deleted is gone from the index when the receipt says so, tombstones hold none of it."""
+    store = open_own(settings=BY_HAND)
+    canary = uuid.uuid4().hex
+    store.session("s", user_id=canary).append(
+        Message.user(f"{canary} " * 200, author=canary, metadata={canary: canary})
+    )
+    store.session("kept").append(Message.user("a pear"))
+    index_of(store).drain("default")
+    assert len(held(store, client)) > 5
+    assert store.session("s").delete().complete
+    assert [document["body"] for document in held(store, client).values()] == ["a pear"]
+    index_of(store).purge()
+    (current,) = store._database.read(outbox.indexes)
+    everything = client.search(index=index_of(store)._indexes.target(current.generation), size=1_000)
+    assert canary not in json.dumps(everything.body)
+    from agent_session_core.search.elastic.upkeep import purge
+
+    index = index_of(store)
+    assert purge(index._database, index._server, index._indexes, index._deliverer, older=-60) > 5
+    assert client.count(index=index._indexes.target(current.generation))["count"] == 1
+
+
+def test_a_killed_worker_loses_nothing(open_own: Open, tmp_path: Path, server: str) -> None:
+    """Workers killed at any moment leave the index as the store is, once another has gone on."""
+    store = open_own(settings=BY_HAND)
+    chance = random.Random(7)
+    for number in range(30):
+        store.session(f"s{number % 7}").append([Message.user(sentence(chance)) for _ in range(60)])
+    for _ in range(4):
+        worker = subprocess.Popen(
+            [sys.executable, "-c", WORKER, f"sqlite:///{tmp_path / 'sessions.db'}", server], stdout=subprocess.PIPE
+        )
+        assert worker.stdout is not None
+        worker.stdout.readline()  # it has begun
+        time.sleep(chance.random() * 0.6)
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+        worker.stdout.close()
+        change(store, chance)
+    expire(store)
+    index_of(store).drain("default")
+    assert waiting(store) == 0
+    assert store.verify().consistent
+
+
+WORKER = """
+import sys
+from agent_session_core import ElasticsearchIndex, SessionStore
+from agent_session_core.search.elastic import delivering
+delivering.BATCH = 40
+index = ElasticsearchIndex(sys.argv[2], follow=False)
+store = SessionStore.open(sys.argv[1], index=index)
+print("begun", flush=True)
+store.index_worker().catch_up()
+"""
+
+
+def test_the_worker_command(open_own: Open, tmp_path: Path, server: str) -> None:
+    """``session-core index --follow`` fills the index, follows, tells how it stands, and ends cleanly on SIGTERM."""
+    store = open_own(settings=BY_HAND)
+    store.session("s").append([Message.user(f"apple {number}") for number in range(30)])
+    command = [sys.executable, "-m", "agent_session_core.cli", "index", "--follow", "--json", "--every", "0.2"]
+    command += ["--db", f"sqlite:///{tmp_path / 'sessions.db'}", "--index", server]
+    worker = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    assert worker.stdout is not None
+    until(lambda: len(store.search("apple", limit=100)) == 30, 60)
+    store.session("s").append(Message.user("an apple more"))
+    until(lambda: len(store.search("apple", limit=100)) == 31, 60)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == 0
+    told = [json.loads(line) for line in worker.stdout]
+    worker.stdout.close()
+    assert told[-1]["delivered"] >= 31
+    assert told[-1]["pending"] == 0
+    assert told[-1]["error"] is None
+
+
+def test_only_what_is_meant_is_claimed(open_own: Open) -> None:
+    """A delivery for one user leaves others' changes to others."""
+    store = open_own(settings=BY_HAND)
+    for user in ("ana", "ben"):
+        store.session(user, user_id=user).append(Message.user("apple"))
+    index_of(store)._deliverer.deliver(Only("default", "ana"))
+    assert waiting(store) == 1
+    assert len(store.search("apple", user_id="ana", wait=True)) == 1
