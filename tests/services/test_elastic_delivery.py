@@ -22,8 +22,12 @@ from elasticsearch import Elasticsearch
 from sqlalchemy import func, select, update
 
 from agent_session_core import Message, SessionStore
-from agent_session_core.search.elastic import bulk, delivering, outbox
+from agent_session_core.content import to_microseconds
+from agent_session_core.search.elastic import bulk, delivering, documents, outbox
 from agent_session_core.search.elastic.delivering import Only
+from agent_session_core.search.elastic.upkeep import purge
+from agent_session_core.search.entries import Source, embedded_texts
+from agent_session_core.search.vectors import unit, unpack
 from agent_session_core.sql.tables import elastic_sessions
 from agent_session_core.sql.tables import outbox as outbox_table
 from tests.services.conftest import Open, index_of
@@ -130,13 +134,11 @@ def test_the_mean_is_that_of_the_messages(open_own: Open) -> None:
     mean = store._database.read(read).mean
     kept = [message for name in ("a", "b") for message in store.session(name, user_id="ana").messages()]
     assert len(kept) == 23
-    from agent_session_core.content import to_microseconds
-    from agent_session_core.search.entries import Source, embedded_texts
-    from agent_session_core.search.vectors import unit, unpack
-
     sources = [
-        Source(m.seq or 0, 1, 0, m.role, m.name, m.author, to_microseconds(m.created_at), 0, m.text) for m in kept
-    ]  # type: ignore[arg-type]  # stored ones have a time
+        Source(m.seq or 0, 1, 0, m.role, m.name, m.author, to_microseconds(m.created_at), 0, m.text)
+        for m in kept
+        if m.created_at is not None
+    ]
     blobs = [blob for blob in index._maker.make("default", embedded_texts(sources)).vectors if blob is not None]
     wanted = unit(unpack(blobs, len(blobs[0]) - 4)).mean(axis=0)
     assert mean == pytest.approx(wanted, abs=1e-5)
@@ -180,13 +182,13 @@ def test_a_late_delivery_changes_nothing(
     reached, go_on = threading.Event(), threading.Event()
     send = bulk.send
 
-    def stopped(*arguments: Any, **options: Any) -> Any:
+    def stopped(client: Any, target: str, operations: Any, **options: Any) -> Any:
         if threading.current_thread().name == "late":
-            operations = list(arguments[2])  # made of what was there then
+            operations = list(operations)  # made of what was there then
             reached.set()
             assert go_on.wait(30)
-            return send(*arguments[:2], operations, patience=0)  # too late to look at the lease
-        return send(*arguments, **options)
+            options.pop("before_each", None)  # too late to look at the lease
+        return send(client, target, operations, **options)
 
     monkeypatch.setattr(bulk, "send", stopped)
     late = threading.Thread(target=lambda: index_of(store).drain("default"), name="late")
@@ -217,7 +219,11 @@ def test_several_workers_share_the_work(open_own: Open) -> None:
     for number in range(60):
         stores[0].session(f"s{number}").append([Message.user(f"apple {number} {word}") for word in WORDS])
     looked_at: list[int] = []
-    threads = [threading.Thread(target=lambda s=s: looked_at.append(index_of(s).drain("default"))) for s in stores]  # type: ignore[misc]  # bound now
+
+    def work(store: SessionStore) -> None:
+        looked_at.append(index_of(store).drain("default"))
+
+    threads = [threading.Thread(target=work, args=(store,)) for store in stores]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -230,7 +236,7 @@ def test_a_poison_document_is_set_aside(open_own: Open, monkeypatch: pytest.Monk
     """What the server refuses for good is set aside with the reason; the others are found, and repair tries again."""
     store = open_own(settings=BY_HAND)
     store.session("s").append([Message.user(f"apple {number}") for number in range(100)])
-    written = delivering.written
+    written = documents.written
 
     def poisoned(document: dict[str, Any], vector: Any, *, embedded: bool) -> bytes:
         return written(document | ({"no such field": 1} if document["seq"] == 50 else {}), vector, embedded=embedded)
@@ -264,8 +270,6 @@ def test_erasing_leaves_no_document(open_own: Open, client: Elasticsearch) -> No
     (current,) = store._database.read(outbox.indexes)
     everything = client.search(index=index_of(store)._indexes.target(current.generation), size=1_000)
     assert canary not in json.dumps(everything.body)
-    from agent_session_core.search.elastic.upkeep import purge
-
     index = index_of(store)
     assert purge(index._database, index._server, index._indexes, index._deliverer, older=-60) > 5
     assert client.count(index=index._indexes.target(current.generation))["count"] == 1

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Asked", "Asking"]
 
+STARTING = (0.05, 0.2, 0.4, 0)
+"""Seconds between the tries where shards are out (503), as they are for a moment when they start."""
+
 
 class Asked(NamedTuple):
     """What is asked.
@@ -153,9 +156,13 @@ class Asking:
             header["routing"] = routing
         elif self._settings.shards > 1:
             header["search_type"] = "dfs_query_then_fetch"  # else each shard scores by its own counts of words
-        with self._server.speaking():
-            searches = [part for body in bodies.values() for part in (header, body)]
-            responses = self.client().msearch(searches=searches)["responses"]
+        searches = [part for body in bodies.values() for part in (header, body)]
+        for pause in STARTING:
+            with self._server.speaking():
+                responses = self.client().msearch(searches=searches)["responses"]
+            if all(response["status"] != 503 for response in responses):
+                break
+            time.sleep(min(pause, max(self.left, 0)))
         found = {}
         for name, response in zip(bodies, responses, strict=True):
             self._server.check(response)
