@@ -34,7 +34,7 @@ SERVICES = {
 
 
 def pytest_configure() -> None:
-    """Have processes that tests start end at Ctrl-C, also where this one was started in the background, to ignore it."""
+    """Have processes that tests start end at Ctrl-C, also where the run was started in the background, to ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
