@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from agent_session_core import Session, SessionStore
+import pytest
+from elasticsearch import Elasticsearch
+
+from agent_session_core import ElasticsearchIndex, Message, Session, SessionStore
 from tests.contract import test_index, test_index_options
 from tests.contract.test_index import TestFinding as FindingContract
 from tests.contract.test_index import TestFollowing as FollowingContract
 from tests.contract.test_index import TestScopes as ScopesContract
-from tests.services.conftest import Open
+from tests.services.conftest import Open, remove
 
 trips = test_index.trips
 
@@ -58,3 +61,15 @@ test_explanations_add_up = test_index_options.test_explanations_add_up
 test_an_explanation_is_one_line_for_people = test_index_options.test_an_explanation_is_one_line_for_people
 test_words_with_one_stem_share_what_it_earned = test_index_options.test_words_with_one_stem_share_what_it_earned
 test_what_cannot_be_used_is_named = test_index_options.test_what_cannot_be_used_is_named
+
+
+def test_settings_serve_several_stores(server: str, tmp_path: Path) -> None:
+    """Of two stores opened with the same settings, closing one leaves the other its client."""
+    index = ElasticsearchIndex(server, follow=False)
+    stores = [SessionStore.open(f"sqlite:///{tmp_path / 'two.db'}", index=index) for _ in range(2)]
+    stores[0].close()
+    stores[1].session("trip").append(Message.user("We fly to Lisbon."))
+    assert stores[1].search("Lisbon", wait=True)
+    with Elasticsearch(server) as client:
+        remove(client, stores[1])
+    stores[1].close()

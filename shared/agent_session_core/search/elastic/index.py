@@ -16,7 +16,7 @@ from agent_session_core.search.elastic.answer import (
     hits_of,
 )
 from agent_session_core.search.elastic.asking import Asked, Asking
-from agent_session_core.search.elastic.client import Server, is_client, make_client
+from agent_session_core.search.elastic.client import Server
 from agent_session_core.search.elastic.delivering import Deliverer, Only
 from agent_session_core.search.elastic.follower import Follower
 from agent_session_core.search.elastic.indexes import Indexes, answering
@@ -91,12 +91,8 @@ class ElasticIndex:
         self._given = embedder
         self._analyzer: Analyzer = analyzer
         self._watch = watch
-        theirs = is_client(settings.target)
-        self._server = Server(
-            settings.client,
-            settings.name,
-            None if theirs else lambda: make_client(settings.target, settings.options)[0],
-        )
+        remake = None if settings.is_theirs else settings.connect
+        self._server = Server(settings.connect(), settings.name, remake)
         self._start()
 
     def _start(self) -> None:

@@ -70,9 +70,18 @@ class ElasticsearchIndex:
         self.follow = follow
         self.index_settings = dict(index_settings or {})
         self.options = options
+        from agent_session_core.search.elastic.client import is_client, make_client
+
+        client, self.name = make_client(target, options)  # now, so that what is wrong is told now
+        self.is_theirs = is_client(target)
+        if not self.is_theirs:
+            client.close()
+
+    def connect(self) -> Any:
+        """A client: the caller's own, or a new one, so that each store closes its own."""
         from agent_session_core.search.elastic.client import make_client
 
-        self.client, self.name = make_client(target, options)
+        return make_client(self.target, self.options)[0]
 
     def __repr__(self) -> str:
         return f"ElasticsearchIndex({self.name!r})"
