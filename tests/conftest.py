@@ -7,7 +7,7 @@ import signal
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -154,7 +154,12 @@ def _searched(database: URL, server: str, version: str) -> Iterator[Searched]:
 
 def _waiting(search: Any) -> Any:
     """A search that waits for what was stored before, whatever it is told."""
-    return lambda store, *arguments, **options: search(store, *arguments, **{**options, "wait": True})
+
+    @wraps(search)
+    def waiting(store: SessionStore, *arguments: Any, **options: Any) -> Any:
+        return search(store, *arguments, **{**options, "wait": True})
+
+    return waiting
 
 
 _SERVERS = [pytest.param(name, marks=pytest.mark.services) for name in ("postgres", "elasticsearch", "elasticsearch9")]

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,11 @@ def test_following_shows_what_is_added(database: Path) -> None:
     """Tail --follow prints each message as it comes, and ends quietly at Ctrl-C."""
     command = [*COMMAND, "tail", "long", "--follow", "--json", "-n", "1", "--interval", "0.05"]
     with subprocess.Popen(
-        command, env=_environment(database), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        env=_environment(database),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # also where the tests themselves ignore it
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -168,7 +168,7 @@ def test_what_is_no_address_is_refused(url: Any, told: str, tmp_path: Path, monk
         ({"analyzer": None}, "analyzer: None is not known"),
         ({"embedder": object()}, "embedder: .* has no name, embed_documents and embed_query"),
         ({"index": "on"}, "index: 'on' is not known"),
-        ({"index": 5}, "index: 5 is not known"),
+        ({"index": 5}, "index: expected an address or an elasticsearch.Elasticsearch, got int"),
     ],
 )
 def test_options_are_checked_before_anything_is_opened(tmp_path: Path, options: dict[str, Any], told: str) -> None:

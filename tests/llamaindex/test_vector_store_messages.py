@@ -153,7 +153,11 @@ async def test_filters(messages: SessionVectorStore, filters: MetadataFilters, w
     query = asked("hotel pool booking may invoice audit", filters=filters)
     found = messages.query(query)
     assert set(found.ids or []) == wanted
-    assert await messages.aquery(query) == found
+    again = await messages.aquery(query)
+    assert again.ids == found.ids
+    assert again.similarities == pytest.approx(
+        found.similarities, rel=1e-3
+    )  # a server counts deleted words for a while
     assert {node.node_id for node in messages.get_nodes(filters=filters)} == wanted
     assert {node.node_id for node in await messages.aget_nodes(filters=filters)} == wanted
     few = asked("hotel pool booking may invoice audit", top=1, filters=filters)
