@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test services lint format bench notebooks clean
+.PHONY: help demo test coverage services lint format bench notebooks clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,9 +22,11 @@ demo: $(READY) ## watch one memory serve LangChain and LlamaIndex (TRANSCRIPT=fi
 		$${DEMO_DB:+"--db=$$DEMO_DB"}
 
 # Tests start some hundred processes of Python: what one has compiled is kept for the next.
-test: $(READY) ## run every test (ARGS="-k words" for some; with CI=true also coverage, and no service may be missing)
-	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal \
-		$(if $(filter true,$(CI)),--cov) $(ARGS)
+test: $(READY) ## run every test (ARGS="-k words" for some; with CI=true no service may be missing)
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal $(ARGS)
+
+coverage: test ## run every test, and tell which lines none of them runs
+coverage: ARGS += --cov
 
 services: ## start PostgreSQL, Elasticsearch 8 and 9 for tests, and print where they are (ARGS=stop ends them)
 	@tests/services/all $(or $(ARGS),start)
