@@ -17,7 +17,7 @@ def test_searches_and_deliveries_name_the_server_of_the_index(open_own: Open, se
     store = open_own(telemetry=told.telemetry, settings={"follow": False})
     store.session("trip").append(Message.user("We fly on the 4th."))
     assert store.search("fly", wait=True)
-    for name in ("search messages", "BATCH index messages"):  # of one message, told twice: by a new index, too
+    for name in ("search messages", "index messages"):
         attributes = told.last(name).attributes or {}
         assert attributes["db.system.name"] == "elasticsearch"
         assert attributes["server.address"] == address.hostname
