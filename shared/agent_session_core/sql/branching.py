@@ -142,7 +142,8 @@ def write_again(conn: Connection, place: Place, numbers: Sequence[int], stamp: S
     columns = [literal(given[name], _r[name].type) if name in given else _r[name] for name in names]
     for start in range(0, len(numbers), 500):
         chosen = _at(place) & _r.id.in_(numbers[start : start + 500])
-        current = _at(place) & (_r.current == literal_column("1")) & _r.key.in_(select(_r.key).where(chosen))
+        keys = conn.execute(select(_r.key).where(chosen)).scalars().all()  # PostgreSQL would seek them again and again
+        current = _at(place) & (_r.current == literal_column("1")) & _r.key.in_(keys)
         conn.execute(update(records).where(current).values(current=0))
         conn.execute(insert(records).from_select(names, select(*columns).where(chosen).order_by(_r.id)))
 
