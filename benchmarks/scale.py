@@ -1,6 +1,6 @@
 """A million messages in 10,000 sessions of 500 users, beside ten thousand: what grows with the database, and how far.
 
-    python benchmarks/scale.py sqlite:////tmp/scale.db
+    python benchmarks/scale.py sqlite:///scale.db
     python benchmarks/scale.py postgresql+psycopg://postgres@127.0.0.1/postgres --index http://127.0.0.1:9200
     python benchmarks/scale.py URL --index off --messages 100000 --sessions 1000 --users 50
 
@@ -401,7 +401,7 @@ def empty_database(url: URL, suffix: str) -> Iterator[URL]:
     if url.get_backend_name() == "sqlite":
         url = url.set(database=f"{url.database}-{suffix}")
         if files_of(url):
-            sys.exit(f"{url.database!r} is there already: remove it, or name another, sqlite:////tmp/scale.db")
+            sys.exit(f"{url.database!r} is there already: remove it, or name another, sqlite:///scale.db")
         try:
             yield url
         finally:
@@ -451,7 +451,7 @@ def run(target: URL, address: str, shapes: tuple[Shape, Shape], rounds: int) -> 
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("url", help="sqlite:////tmp/scale.db, or a database of a PostgreSQL server")
+    parser.add_argument("url", help="sqlite:///scale.db, or a database of a PostgreSQL server")
     parser.add_argument("--index", default="embedded", help="embedded, off, or the address of an Elasticsearch server")
     parser.add_argument("--messages", type=int, default=1_000_000)
     parser.add_argument("--sessions", type=int, default=10_000)
