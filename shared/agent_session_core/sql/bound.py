@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Dialect
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Dialect
 from agent_session_core._checks import shown
 from agent_session_core.errors import InvalidInput
 from agent_session_core.sql.engine import Database
-from agent_session_core.sql.faults import translated
+from agent_session_core.sql.faults import translating
 from agent_session_core.sql.outages import Outages
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class BoundDatabase:
 
     def _told(self, conn: Connection) -> AbstractContextManager[None]:
         if conn.dialect.name == "sqlite":
-            return _sqlite_errors(self.url)
+            return translating(self.url)
         return Outages(conn.dialect, self.url).translated()
 
 
@@ -153,17 +153,6 @@ def _begin(conn: Connection) -> None:
     driver: Any = conn.connection.driver_connection
     if conn.dialect.name == "sqlite" and not driver.in_transaction:
         conn.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-@contextmanager
-def _sqlite_errors(url: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        told = translated(error, url)
-        if told is error:
-            raise
-        raise told from error
 
 
 def _is_async(connection: object) -> TypeIs[AsyncConnection]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -36,3 +38,15 @@ def translated(error: BaseException, url: str) -> BaseException:
         return CorruptRecord(f"{url}: a stored text is not UTF-8; restore the row from a backup")
     remedy = next((remedy for word, remedy in _REMEDIES if word in reason.lower()), "nothing was stored; try again")
     return StorageUnavailable(f"{url}: {reason[:200]}; {remedy}")
+
+
+@contextmanager
+def translating(url: str) -> Iterator[None]:
+    """Raise SQLite's errors in the package's words; see :func:`translated`."""
+    try:
+        yield
+    except Exception as error:
+        told = translated(error, url)
+        if told is error:
+            raise
+        raise told from error

@@ -18,7 +18,7 @@ from sqlalchemy import URL, Connection, Dialect, Engine, QueuePool, StaticPool, 
 
 from agent_session_core.errors import InvalidInput, StorageUnavailable
 from agent_session_core.sql.combining import CombiningWriter
-from agent_session_core.sql.faults import DRIVER_ERRORS, translated
+from agent_session_core.sql.faults import DRIVER_ERRORS, translating
 from agent_session_core.sql.filelock import FileLock
 from agent_session_core.sql.forking import wait_for
 from agent_session_core.sql.migrate import is_current, migrate
@@ -115,7 +115,7 @@ class SqliteDatabase:
         self._closed = False
         self._start()
         try:
-            with self._translated():
+            with translating(self.url):
                 self._open()
         except BaseException:
             self.close()
@@ -159,7 +159,7 @@ class SqliteDatabase:
     def read(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
         """Run ``work``; with ``snapshot`` everything it reads is of one moment."""
         self._check_open()
-        with self._translated():
+        with translating(self.url):
             if self._shared:
                 with self._writer.lock, self._engine.connect() as conn:
                     return work(conn)
@@ -214,7 +214,7 @@ class SqliteDatabase:
         if self._shared:
             return True
         self._check_open()
-        with self._translated(), self._writer.lock, self._writing() as conn:
+        with translating(self.url), self._writer.lock, self._writing() as conn:
             ((busy, _, _),) = conn.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             conn.rollback()
             return not busy
@@ -297,16 +297,6 @@ class SqliteDatabase:
             self._engine.dispose(close=False)
             _left_to_the_parent.append((self._writing_connection, self._readers, self.threads))
             self._start()
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            told = translated(error, self.url)
-            if told is error:
-                raise
-            raise told from error
 
 
 def _has_content(path: Path) -> bool:

@@ -15,7 +15,7 @@ from typing import TypeVar
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from agent_session_core.sql.faults import translated
+from agent_session_core.sql.faults import translating
 from agent_session_core.sql.filelock import FileLock
 from agent_session_core.sql.native import NativeDatabase
 from agent_session_core.sql.sqlite import SqliteDatabase, check_durability, prepare, settle
@@ -68,16 +68,11 @@ class NativeSqlite(NativeDatabase):
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
-        try:
+        with translating(self.url):
             life = await self._life()
             async with life.engine.connect() as conn:
                 await self._check_once(conn)
                 yield conn
-        except Exception as error:
-            told = translated(error, self.url)
-            if told is error:
-                raise
-            raise told from error
 
     def _make_engine(self) -> AsyncEngine:
         engine = create_async_engine(self._url, connect_args={"isolation_level": None})

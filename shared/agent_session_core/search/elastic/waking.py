@@ -10,7 +10,7 @@ from agent_session_core.sql.delegating import DelegatingDatabase
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-from agent_session_core.sql.engine import Database
+    from agent_session_core.sql.engine import Database
 
 T = TypeVar("T")
 
