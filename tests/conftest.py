@@ -6,7 +6,6 @@ import os
 import signal
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,6 +17,7 @@ from sqlalchemy import URL, Engine, create_engine
 
 from agent_session_core import ElasticsearchIndex, SessionStore
 from agent_session_core.sql.tables import metadata
+from tests.databases import new_database
 
 settings.register_profile("machine-independent", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("machine-independent")
@@ -70,32 +70,14 @@ def postgres_url() -> str:
 @pytest.fixture(scope="session")
 def postgres_database(postgres_url: str) -> Iterator[URL]:
     """An empty database of this test run's own on that server, by the driver psycopg."""
-    server = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
-    name = f"test_{uuid.uuid4().hex}"
-    with server.connect() as conn:
-        conn.exec_driver_sql(f"CREATE DATABASE {name}")
-    yield server.url.set(database=name)
-    with server.connect() as conn:
-        conn.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-    server.dispose()
-
-
-@contextmanager
-def _another(database: URL, name: str) -> Iterator[URL]:
-    """A further database on the server, until the block ends."""
-    server = create_engine(database, isolation_level="AUTOCOMMIT")
-    with server.connect() as conn:
-        conn.exec_driver_sql(f"CREATE DATABASE {database.database}_{name}")
-    yield database.set(database=f"{database.database}_{name}")
-    with server.connect() as conn:
-        conn.exec_driver_sql(f"DROP DATABASE {database.database}_{name} WITH (FORCE)")
-    server.dispose()
+    with new_database(postgres_url) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
 def _scratch(postgres_database: URL) -> Iterator[Engine]:
     """A second database on the server, with the tables in it."""
-    with _another(postgres_database, "scratch") as url:
+    with new_database(postgres_database) as url:
         scratch = create_engine(url)
         SessionStore.open(scratch, index="off").close()
         yield scratch
@@ -130,18 +112,18 @@ def elasticsearch9_url() -> str:
 @pytest.fixture(scope="session")
 def elasticsearch(postgres_database: URL, elasticsearch_url: str) -> Iterator[Searched]:
     """A database whose index is on Elasticsearch 8."""
-    yield from _searched(postgres_database, elasticsearch_url, "8")
+    yield from _searched(postgres_database, elasticsearch_url)
 
 
 @pytest.fixture(scope="session")
 def elasticsearch9(postgres_database: URL, elasticsearch9_url: str) -> Iterator[Searched]:
     """A database whose index is on Elasticsearch 9."""
-    yield from _searched(postgres_database, elasticsearch9_url, "9")
+    yield from _searched(postgres_database, elasticsearch9_url)
 
 
-def _searched(database: URL, server: str, version: str) -> Iterator[Searched]:
+def _searched(database: URL, server: str) -> Iterator[Searched]:
     """A database and its index; both are gone afterwards."""
-    with _another(database, f"searched_by_{version}") as url:
+    with new_database(database) as url:
         yield url, partial(ElasticsearchIndex, server, follow=False, refresh=0.1, timeout=30)
         with SessionStore.open(url, index="off") as store:
             identity = store._database.read(

@@ -17,6 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 
 from agent_session_core import InvalidInput, Message, SessionStore, StorageUnavailable
 from agent_session_core.sql.tables import metadata
+from tests.databases import new_database
 
 OPEN = "import sys; from agent_session_core import SessionStore; SessionStore.open(sys.argv[1], index='off').close()"
 APPEND = (
@@ -34,13 +35,8 @@ def address(url: URL) -> str:
 @pytest.fixture
 def empty(postgres_database: URL) -> Iterator[URL]:
     """A database without tables."""
-    server = create_engine(postgres_database, isolation_level="AUTOCOMMIT")
-    name = f"empty_{uuid.uuid4().hex}"
-    with server.connect() as conn:
-        conn.exec_driver_sql(f"CREATE DATABASE {name}")
-        yield postgres_database.set(database=name)
-        conn.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-    server.dispose()
+    with new_database(postgres_database) as url:
+        yield url
 
 
 @pytest.fixture
