@@ -130,6 +130,7 @@ class SessionStore:
         seconds = (duration(lease, "lease", least=timedelta(seconds=1), most=timedelta(days=1)) or 0) / 1e6
         told = telemetry_of(telemetry)
         database = open_database(url)
+        keeper = Keeper(database, seconds)  # what it renews is nothing for the index
         watch = None if told is None else Watch(told, database, None if server is None else server.name)
         made: SearchIndex | None = None
         if server is not None:
@@ -147,7 +148,7 @@ class SessionStore:
             sql.Scope(tenant),
             analyzer=analyzer,
             retention=retention or Retention(),
-            keeper=Keeper(database, seconds),
+            keeper=keeper,
             owner=True,
             watch=watch,
         )
