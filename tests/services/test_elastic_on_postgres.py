@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from elasticsearch import Elasticsearch
 
-from agent_session_core import ElasticsearchIndex, Message, SessionStore
+from agent_session_core import ElasticsearchIndex, Message, SessionNotActive, SessionStore
 from agent_session_core.search.elastic import delivering
 from tests.services.conftest import Open, index_of, remove
 from tests.services.test_elastic_delivery import WORDS, change, waiting
@@ -45,8 +45,8 @@ def test_writers_and_workers_at_once(open_store: Open, monkeypatch: pytest.Monke
         for _ in range(25):
             try:
                 change(stores[seed], chance)
-            except (ValueError, LookupError):
-                continue  # another one took back what this one meant
+            except (SessionNotActive, ValueError, LookupError):
+                continue  # another one took back, closed or deleted what this one meant
 
     def work(store: SessionStore) -> None:
         while not done.is_set():
