@@ -130,7 +130,8 @@ class Indexer:
             row = each.task.rows[each.place]
             if number in made.refused:
                 seq = tasks.seq_of(row)
-                each.task.delayed.append(sql.Delayed(each.task.session, seq, seq, sql.ASIDE, 1, made.refused[number]))
+                why, queued_at = made.refused[number], each.task.queued_at
+                each.task.delayed.append(sql.Delayed(each.task.session, seq, seq, sql.ASIDE, 1, why, queued_at))
             elif blob is not None and number in made.new:
                 each.task.embedded[made.new[number]] = blob
             each.task.rows[each.place] = row._replace(vector=blob)
@@ -238,4 +239,5 @@ def _delay(task: Task, now: int, error: IndexUnavailable) -> None:
         attempts = 1 + max(change.attempts for change in task.changes)
         wait = min(LONGEST_WAIT, REST * 2 ** min(attempts, 10))
         until = now + int(wait * 1_000_000)
-        task.delayed.append(sql.Delayed(task.session, min(seqs), max(seqs), until, attempts, str(error)[:500]))
+        reason = str(error)[:500]
+        task.delayed.append(sql.Delayed(task.session, min(seqs), max(seqs), until, attempts, reason, task.queued_at))

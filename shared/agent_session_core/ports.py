@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Vectors: TypeAlias = NDArray[np.float32]
 
-__all__ = ["Embedder", "Followed", "IndexWorker", "SearchIndex"]
+__all__ = ["Backlog", "Embedder", "Followed", "IndexWorker", "SearchIndex"]
 
 
 @runtime_checkable
@@ -79,6 +79,18 @@ class SearchIndex(Protocol):
         ...
 
 
+class Backlog(NamedTuple):
+    """How far an index is behind.
+
+    Attributes:
+        messages: how many messages wait to be looked at, about.
+        age: seconds for which the oldest change has waited; 0 where nothing waits.
+    """
+
+    messages: int
+    age: float
+
+
 class IndexWorker(Protocol):
     """Brings changes of every tenant to an index in the foreground; a context that ends it. Several may run at once."""
 
@@ -90,8 +102,8 @@ class IndexWorker(Protocol):
         """Why nothing can be delivered just now, None where it can."""
         ...
 
-    def backlog(self) -> int:
-        """How many messages wait to be looked at."""
+    def backlog(self) -> Backlog:
+        """What waits to be delivered."""
         ...
 
     def catch_up(self) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, Connection, func, make_url, or_, select
 from agent_session_core import _checks
 from agent_session_core.content import now, to_microseconds
 from agent_session_core.errors import InvalidInput, SessionError
-from agent_session_core.sql.tables import outbox, sessions
+from agent_session_core.sql.tables import outbox
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
@@ -231,7 +231,7 @@ class _Instruments:
             "agent_session.index.lag",
             [lambda options: self._observe(_age, max, options)],
             unit="s",
-            description="How long at least the oldest of them has waited.",
+            description="How long the oldest of them has waited.",
         )
 
     def follow(self, watch: Watch, behind: _Behind) -> None:
@@ -299,13 +299,9 @@ def _pending(conn: Connection, tenant: str) -> float:
 
 
 def _age(conn: Connection, tenant: str) -> float:
-    """Seconds since the session that has waited longest was written last: so old its oldest change is at least."""
-    changed = conn.execute(
-        select(func.min(sessions.c.updated_at))
-        .join_from(outbox, sessions, sessions.c.id == outbox.c.session)
-        .where(*_waiting(tenant))
-    ).scalar()
-    return 0.0 if changed is None else max(0.0, (to_microseconds(now()) - int(changed)) / 1e6)
+    """Seconds for which the oldest change has waited."""
+    queued = conn.execute(select(func.min(outbox.c.queued_at)).where(*_waiting(tenant))).scalar()
+    return 0.0 if queued is None else max(0.0, (to_microseconds(now()) - int(queued)) / 1e6)
 
 
 def _waiting(tenant: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

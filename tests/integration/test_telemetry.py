@@ -6,6 +6,7 @@ import asyncio
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -196,6 +197,15 @@ def test_the_metrics(store: SessionStore, told: Told) -> None:
     store.search("one", mode="keyword")
     assert told.value("agent_session.index.pending") == 0
     assert told.value("agent_session.index.lag") == 0
+
+
+def test_the_lag_is_that_of_the_oldest_change(store: SessionStore, told: Told) -> None:
+    """A session that is written to again and again does not hide how long its first change has waited."""
+    session = store.session("trip")
+    session.append(Message.user("One."))
+    time.sleep(0.3)
+    session.append(Message.user("Two."))
+    assert 0.3 <= told.value("agent_session.index.lag") < 30
 
 
 def test_the_lag_is_looked_at_when_it_is_collected_and_no_longer_than_the_store_is_open(

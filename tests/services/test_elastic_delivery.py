@@ -328,6 +328,21 @@ def test_the_worker_command(open_own: Open, tmp_path: Path, server: str) -> None
     assert told[-1]["delivered"] >= 31
     assert told[-1]["pending"] == 0
     assert told[-1]["error"] is None
+    assert told[-1]["lag"] == 0
+
+
+def test_the_backlog(open_own: Open) -> None:
+    """A worker knows how many messages wait, and for how long the oldest change has."""
+    store = open_own(settings=BY_HAND)
+    store.session("s").append([Message.user("apple"), Message.user("pear")])
+    time.sleep(0.3)
+    store.session("s").append(Message.user("train"))
+    with store.index_worker() as worker:
+        waits = worker.backlog()
+        assert waits.messages == 3
+        assert 0.3 <= waits.age < 30
+        worker.catch_up()
+        assert worker.backlog() == (0, 0.0)
 
 
 def test_only_what_is_meant_is_claimed(open_own: Open) -> None:

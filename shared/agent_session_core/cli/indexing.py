@@ -38,7 +38,7 @@ def index(
             signal.signal(number, lambda *_: worker.stop())
         telling = _Telling(worker, every, json=json)
         worker.told = telling.delivered
-        with counted("Indexing", worker.backlog(), things=True) as advance:
+        with counted("Indexing", worker.backlog().messages, things=True) as advance:
             telling.advance = advance
             worker.catch_up()
         telling.tell()
@@ -78,15 +78,21 @@ class _Telling:
         self._last = now, self._count
         error = self._worker.last_error
         pending = self._worker.backlog()
-        standing = {"delivered": self._count, "pending": pending, "error": None if error is None else str(error)}
+        standing = {
+            "delivered": self._count,
+            "pending": pending.messages,
+            "error": None if error is None else str(error),
+        }
         if standing == self._told:
             return
         self._told = standing
         rate = (self._count - before) / max(now - at, 0.001)
         if self._json:
-            print_json(standing | {"rate": round(rate, 1)}, indent=None)
+            print_json(standing | {"rate": round(rate, 1), "lag": round(pending.age, 1)}, indent=None)
         else:
-            waiting = f"{count(pending, 'message')} behind" if pending else "up to date"
+            waiting = "up to date"
+            if pending.messages:
+                waiting = f"{count(pending.messages, 'message')} behind, the oldest by {pending.age:,.1f} s"
             self._screen.print(f"{count(self._count, 'message')} indexed ({rate:,.0f} a second), {waiting}")
             if error is not None:
                 errors().print(line(str(error)), style="yellow")

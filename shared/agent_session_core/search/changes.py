@@ -51,6 +51,7 @@ class Change(NamedTuple):
     first_seq: int
     last_seq: int
     attempts: int
+    queued_at: int
 
 
 class Delayed(NamedTuple):
@@ -62,6 +63,7 @@ class Delayed(NamedTuple):
     leased_until: int
     attempts: int
     error: str
+    queued_at: int
 
 
 class Standing(NamedTuple):
@@ -130,7 +132,7 @@ _DELETE_MARK = Statement(
 _DELETE_CHANGE = Statement(delete(outbox).where(_o.id == bindparam("change")))
 _DELETE_CHANGES = Statement(delete(outbox).where(_HERE, _o.session == bindparam("of_session")))
 _SHORTEN_CHANGE = Statement(update(outbox).where(_o.id == bindparam("change")).values(first_seq=bindparam("start")))
-_PUT_BACK_COLUMNS = ("tenant", "session", "first_seq", "last_seq", "leased_until", "attempts", "error")
+_PUT_BACK_COLUMNS = ("tenant", "session", "first_seq", "last_seq", "leased_until", "attempts", "error", "queued_at")
 _PUT_BACK = Statement(insert(outbox).values({name: bindparam(name) for name in _PUT_BACK_COLUMNS}))
 _FORGET_ASIDE = Statement(
     delete(outbox).where(
@@ -350,8 +352,3 @@ def left_behind(conn: Connection) -> list[int]:
 def aside_of(conn: Connection, tenant: str, session: int) -> set[int]:
     """The seqs of a session's messages that were set aside."""
     return {row[0] for row in _ASIDE_OF.all(conn, {"tenant": tenant, "session": session})}
-
-
-def announce(conn: Connection, tenant: str, session: int, first: int, last: int) -> None:
-    """Have messages looked at again."""
-    _PUT_BACK.run_many(conn, _PUT_BACK_COLUMNS, [(tenant, session, first, last, None, 0, None)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,11 @@ class Task:
     gone: list[int] = field(default_factory=list)
     delayed: list[sql.Delayed] = field(default_factory=list)
     embedded: dict[bytes, bytes] = field(default_factory=dict)
+
+    @property
+    def queued_at(self) -> int:
+        """When the first of its changes came, in microseconds; this moment for an index that is made anew."""
+        return min((change.queued_at for change in self.changes), default=time.time_ns() // 1_000)
 
     @property
     def size(self) -> int:

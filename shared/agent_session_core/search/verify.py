@@ -10,6 +10,7 @@ from agent_session_core.models import IndexReport
 from agent_session_core.search import changes as sql
 from agent_session_core.search import tasks
 from agent_session_core.search.statements import END, info, key_of
+from agent_session_core.sql.messages import announce
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,4 +108,4 @@ def _start_over(tenant: str, session: int, conn: Connection) -> None:
     if made is not None and standing is not None:
         sql.delete_entries(conn, [(key_of(session, 0, made.slot), key_of(session, END, made.slot))])
         sql.write_marks(conn, made.slot, [(session, 0, (standing.epoch or 0) + 1)])
-        sql.announce(conn, tenant, session, 1, standing.last_seq)
+        announce(conn, tenant, session, 1, standing.last_seq)

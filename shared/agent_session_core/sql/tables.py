@@ -22,6 +22,8 @@ from sqlalchemy import (
     text,
 )
 
+from agent_session_core.sql.moment import this_moment
+
 LIVE, ARCHIVED, REMOVED, ATTACHED = 0, 1, 2, 3
 """States of a message: in its session's history; set aside by the framework; taken back; a passage of a file, which no
 history shows and the index knows."""
@@ -198,12 +200,14 @@ outbox = Table(
     Column("generation", BigInteger),  # null: for every index; else for this one on Elasticsearch alone
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("error", Text),
+    Column("queued_at", BigInteger, nullable=False, server_default=this_moment()),
     Index(None, "tenant", "session", "id"),
     sqlite_autoincrement=True,
 )
 """What the index must look at again: messages ``first_seq`` to ``last_seq`` of a session changed (came, went or were
 edited). The indexer reads how they stand now, so applying a row twice, or late, changes nothing. A session that is
-no longer there is to be forgotten whole. A row waits for ``leased_until``; ``error`` says why. The numbers of a
+no longer there is to be forgotten whole. A row waits for ``leased_until``; ``error`` says why, and ``queued_at`` when
+the change came, for people: nothing is ordered by it. The numbers of a
 session's rows are in the order of its changes, since whoever changes a session holds its row: they are the versions of
 documents."""
 

@@ -188,7 +188,7 @@ class Deliverer:
             for number, ((work, seq), blob) in enumerate(zip(places, made.vectors, strict=True)):
                 if number in made.refused:
                     work.owing.add(seq)
-                    work.delayed.append(Delayed(work.session, seq, seq, ASIDE, 1, made.refused[number]))
+                    work.set_aside(seq, made.refused[number])
                 elif blob is not None:
                     work.vectors[seq] = next(vectors)
                     if number in made.new:
@@ -228,7 +228,7 @@ class Deliverer:
                 for place, reason in refused.items():
                     work, seq = places[place]
                     if not any(one.first_seq == seq and one.leased_until == ASIDE for one in work.delayed):
-                        work.delayed.append(Delayed(work.session, seq, seq, ASIDE, 1, reason))
+                        work.set_aside(seq, reason)
                 gone = {
                     work.session: work.version
                     for work in works
@@ -343,4 +343,5 @@ def _put_off(work: Work, now: int, error: IndexUnavailable) -> None:
     if work.owing:
         attempts = 1 + max(one.attempts for one in work.claimed)
         until = now + int(min(LONGEST_WAIT, REST * 2 ** min(attempts, 10)) * 1_000_000)
-        work.delayed.append(Delayed(work.session, min(work.owing), max(work.owing), until, attempts, str(error)[:500]))
+        first, last, reason = min(work.owing), max(work.owing), str(error)[:500]
+        work.delayed.append(Delayed(work.session, first, last, until, attempts, reason, work.queued_at))

@@ -6,10 +6,12 @@ still for longer than its lease: then it finds that out before it writes anythin
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select, update
 
+from agent_session_core.ports import Backlog
 from agent_session_core.search.changes import ASIDE, Delayed
 from agent_session_core.sql.locks import alone, hold
 from agent_session_core.sql.tables import (
@@ -85,6 +87,7 @@ class Claimed(NamedTuple):
     last_seq: int
     generation: int | None
     attempts: int
+    queued_at: int
     reach: int
 
 
@@ -160,12 +163,13 @@ def extent(conn: Connection, tenant: str) -> int:
     return int(conn.execute(select(func.coalesce(func.sum(_s.last_seq), 0)).where(_s.tenant == tenant)).scalar_one())
 
 
-def backlog(conn: Connection) -> int:
-    """How many messages the changes in the outbox are about, those set aside left out; some may be counted twice."""
+def backlog(conn: Connection) -> Backlog:
+    """What waits in the outbox, but for what is set aside; messages that changed twice are counted twice."""
     waits = or_(_o.leased_until.is_(None), _o.leased_until < ASIDE)
-    return int(
-        conn.execute(select(func.coalesce(func.sum(_o.last_seq - _o.first_seq + 1), 0)).where(waits)).scalar_one()
-    )
+    size = func.coalesce(func.sum(_o.last_seq - _o.first_seq + 1), 0)
+    messages, queued_at = conn.execute(select(size, func.min(_o.queued_at)).where(waits)).one()
+    age = 0.0 if queued_at is None else max(0.0, time.time() - queued_at / 1e6)
+    return Backlog(int(messages), age)
 
 
 def claim(

@@ -71,9 +71,18 @@ class Work:
         return self.claimed[-1].id
 
     @property
+    def queued_at(self) -> int:
+        """When the first of its changes came, in microseconds."""
+        return min(one.queued_at for one in self.claimed)
+
+    @property
     def size(self) -> int:
         """How many messages its changes are about."""
         return sum(last - first + 1 for first, last in self.spans)
+
+    def set_aside(self, seq: int, reason: str) -> None:
+        """Have a message not tried again by itself."""
+        self.delayed.append(changes.Delayed(self.session, seq, seq, changes.ASIDE, 1, reason, self.queued_at))
 
     def to_embed(self) -> list[int]:
         """The seqs whose vectors are needed: of what is there, and of what was counted and is gone."""

@@ -10,6 +10,7 @@ from agent_session_core.search.elastic import outbox
 from agent_session_core.search.elastic.follower import Follower
 
 if TYPE_CHECKING:
+    from agent_session_core.ports import Backlog
     from agent_session_core.search.elastic.delivering import Deliverer
     from agent_session_core.sql.engine import Database
 
@@ -40,8 +41,8 @@ class Worker:
         """Why nothing can be delivered just now, None where it can."""
         return self._follower.last_error
 
-    def backlog(self) -> int:
-        """How many messages wait to be looked at."""
+    def backlog(self) -> Backlog:
+        """What waits to be delivered."""
         return self._database.read(outbox.backlog)
 
     def catch_up(self) -> None:
