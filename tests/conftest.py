@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from functools import partial, wraps
@@ -16,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy import URL, Engine, create_engine
 
 from agent_session_core import ElasticsearchIndex, SessionStore
+from agent_session_core.search.elastic.follower import THREAD_NAME as FOLLOWING
 from agent_session_core.sql.tables import metadata
 from tests.databases import new_database
 
@@ -145,6 +147,16 @@ def _waiting(search: Any) -> Any:
 
 
 _SERVERS = [pytest.param(name, marks=pytest.mark.services) for name in ("postgres", "elasticsearch", "elasticsearch9")]
+
+
+@pytest.fixture(autouse=True)
+def _nobody_follows() -> Iterator[None]:
+    """No test leaves a store behind that goes on bringing changes to a server."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name == FOLLOWING:
+            thread.join(40)
+            assert not thread.is_alive(), "a store that follows was not closed"
 
 
 @pytest.fixture(params=["sqlite", *_SERVERS])

@@ -21,7 +21,7 @@ import pytest
 from elasticsearch import Elasticsearch
 from sqlalchemy import func, select, update
 
-from agent_session_core import Message, SessionStore
+from agent_session_core import IndexUnavailable, Message, SessionStore
 from agent_session_core.content import to_microseconds
 from agent_session_core.search.elastic import bulk, delivering, documents, outbox
 from agent_session_core.search.elastic.delivering import Only
@@ -329,6 +329,28 @@ def test_the_worker_command(open_own: Open, tmp_path: Path, server: str) -> None
     assert told[-1]["pending"] == 0
     assert told[-1]["error"] is None
     assert told[-1]["lag"] == 0
+
+
+def test_waiting_while_another_one_begins_the_index(open_own: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first search waits for what another process announces for the new index, and is just delivering."""
+    store, other = open_own(settings=BY_HAND | {"timeout": 2.0}), open_own(settings=BY_HAND)
+    store.session("s").append(Message.user("apple"))
+    deliver = index_of(store)._deliverer.deliver
+
+    def deliver_late(*arguments: Any, **options: Any) -> int:
+        monkeypatch.undo()
+        index_of(other)._indexes.make()
+        later = time.time_ns() // 1_000 + 600_000_000
+        (current,) = other._database.read(outbox.indexes)
+        claim = partial(outbox.claim, worker="other", fits=[current.generation], now=1, until=later, room=9)
+        assert len(other._database.write(claim)) == 1
+        return deliver(*arguments, **options)
+
+    monkeypatch.setattr(index_of(store)._deliverer, "deliver", deliver_late)
+    with pytest.raises(IndexUnavailable, match="not indexed within 2 s"):
+        store.search("apple", wait=True)
+    expire(store)
+    assert len(store.search("apple", wait=True)) == 1
 
 
 def test_the_backlog(open_own: Open) -> None:

@@ -7,8 +7,9 @@ import random
 import threading
 from collections.abc import Callable
 
-__all__ = ["Follower"]
+__all__ = ["THREAD_NAME", "Follower"]
 
+THREAD_NAME = "agent-session-index"
 GATHER = 0.05
 """Seconds between a write and the delivery, so that writes which come together go together."""
 POLL = (0.5, 5.0)
@@ -33,6 +34,7 @@ class Follower:
         self._upkeep = upkeep
         self._look_after = look_after
         self._closed = False
+        self._chance = random.Random()  # noqa: S311  # its own: it spreads workers out, and guards nothing
         self.last_error: Exception | None = None
         self._start()
 
@@ -56,7 +58,7 @@ class Follower:
         if self._thread is None and not self._closed:
             with self._lock:
                 if self._thread is None:
-                    self._thread = threading.Thread(target=self.run, name="agent-session-index", daemon=True)
+                    self._thread = threading.Thread(target=self.run, name=THREAD_NAME, daemon=True)
                     self._thread.start()
 
     def stop(self) -> None:
@@ -73,7 +75,7 @@ class Follower:
 
     def run(self, now_and_then: Callable[[], None] = lambda: None) -> None:
         """Do it, here, until :meth:`stop`; ``now_and_then`` is called every few seconds at least."""
-        poll, rest, idle = POLL[0], REST[0], random.uniform(0, self._look_after)  # noqa: S311  # guards nothing
+        poll, rest, idle = POLL[0], REST[0], self._chance.uniform(0, self._look_after)
         while not self.stopping:
             self._woken.clear()
             try:
@@ -85,7 +87,7 @@ class Follower:
             except Exception as error:  # noqa: BLE001  # whatever it is, the changes wait, and it may pass
                 self.last_error = error
                 now_and_then()
-                self._stop.wait(random.uniform(rest / 2, rest))  # noqa: S311  # spreads workers out, guards nothing
+                self._stop.wait(self._chance.uniform(rest / 2, rest))
                 rest = min(rest * 2, REST[1])
                 continue
             now_and_then()

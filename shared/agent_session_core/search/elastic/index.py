@@ -63,6 +63,25 @@ class _Plan(NamedTuple):
     reason: str | None
 
 
+class _Standing(NamedTuple):
+    """The index that answers, and the newest change, at one moment."""
+
+    current: Index | None
+    newest: int
+
+    def is_of(self, index: Index) -> bool:
+        """Whether all that was stored by then has its place in the outbox for this index.
+
+        For an index that was begun later, or announced to its end later, it was put there anew, with later numbers.
+        """
+        mine = self.current
+        return mine is not None and mine.generation == index.generation and mine.announced >= mine.announce_to
+
+
+def _standing(conn: Connection) -> _Standing:
+    return _Standing(answering(outbox.indexes(conn)), outbox.newest(conn))
+
+
 class ElasticIndex:
     """Finds messages by words and by meaning. May be used from several threads and processes at once.
 
@@ -288,21 +307,24 @@ class ElasticIndex:
         Raises:
             IndexUnavailable: when that takes longer than the search may.
         """
-        up_to = self._database.read(outbox.newest)
+        scope = Only(request.tenant, request.user_id)
+        begun = self._database.read(_standing, snapshot=True)
         while True:
-            scope = Only(request.tenant, request.user_id)
             self._deliverer.deliver(scope, hurry=asking.left, stop=lambda: asking.left <= 0)
-            index = answering(self._database.read(outbox.indexes))
+            standing = self._database.read(_standing, snapshot=True)
+            index = standing.current
             if index is None:
                 return
+            if not begun.is_of(index):
+                begun = standing
             owed = partial(
                 outbox.owed,
                 generation=index.generation,
-                up_to=up_to,
+                up_to=begun.newest,
                 tenant=request.tenant,
                 user_id=request.user_id,
             )
-            if not self._database.read(owed):
+            if begun.is_of(index) and not self._database.read(owed):
                 break
             if asking.left <= LOOK_AGAIN:
                 raise IndexUnavailable(
