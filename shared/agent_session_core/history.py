@@ -76,11 +76,6 @@ def is_one_statement(key: Key, given: Sequence[Draft]) -> bool:
     return key.turn is None and bool(given) and not any(draft.has_id for draft in given)
 
 
-def with_ids(given: Sequence[Draft]) -> list[Draft]:
-    """The same messages as ones that brought their ids: appended again, those that are stored already are found."""
-    return [draft._replace(has_id=True) for draft in given]
-
-
 def append(conn: Connection, key: Key, given: Sequence[Draft], *, loose: bool, archived: bool = False) -> list[Message]:
     """Add messages at the end, live or set aside at once; those that are there already stay as they are.
 
@@ -103,6 +98,13 @@ def append(conn: Connection, key: Key, given: Sequence[Draft], *, loose: bool, a
         return made
     by_id = {message.id: message for message in made}
     return [by_id[said.row.id] if isinstance(said, Draft) else from_row(said) for said in answer]
+
+
+def append_again(
+    conn: Connection, key: Key, given: Sequence[Draft], *, loose: bool, archived: bool = False
+) -> list[Message]:
+    """As :func:`append`, where it may have been done: the ids, which were made before, tell what is stored already."""
+    return append(conn, key, [draft._replace(has_id=True) for draft in given], loose=loose, archived=archived)
 
 
 def _add(conn: Connection, key: Key, rows: Sequence[StoredMessage], state: int) -> tuple[int, int]:

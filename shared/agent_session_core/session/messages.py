@@ -215,12 +215,11 @@ class SessionMessages(SessionBase):
         loose = _checks.one_of(ids, "ids", ("strict", "loose")) == "loose"
         given = history.drafts(_flat(messages), loose=loose)
         aside = _checks.flag(archived, "archived")
-        key = self._key
-        work = partial(history.append, key=key, loose=loose, archived=aside)
-        options: dict[str, Any] = {"one_statement": history.is_one_statement(key, given)}
+        what: dict[str, Any] = {"key": self._key, "given": given, "loose": loose, "archived": aside}
+        options: dict[str, Any] = {"one_statement": history.is_one_statement(self._key, given)}
         if not loose or not any(draft.has_id for draft in given):  # a loose id may be replaced on the way
-            options["again"] = partial(work, given=history.with_ids(given))  # ids made before tell what is stored
-        return _Appending(partial(work, given=given), options, len(given))
+            options["again"] = partial(history.append_again, **what)
+        return _Appending(partial(history.append, **what), options, len(given))
 
     def _messages(
         self,
