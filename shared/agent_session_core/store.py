@@ -134,7 +134,9 @@ class SessionStore:
         watch = None if told is None else Watch(told, database, None if server is None else server.name)
         made: SearchIndex | None = None
         if server is not None:
-            made = server.open(database, embedder=embedder, analyzer=analyzer, watch=watch)
+            from agent_session_core.search.elastic.index import ElasticIndex  # numpy, for those who search
+
+            made = ElasticIndex(database, server, embedder=embedder, analyzer=analyzer, watch=watch)
             database = WakingDatabase(database, made.wake)
         elif index is None:
             from agent_session_core.search.embedded import EmbeddedIndex  # numpy, for those who search

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from agent_session_core import _checks
 from agent_session_core.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from agent_session_core.ports import Embedder, SearchIndex
-    from agent_session_core.search.words import Analyzer
-    from agent_session_core.sql.engine import Database
-    from agent_session_core.telemetry import Watch
 
 __all__ = ["ElasticsearchIndex", "elasticsearch_index"]
 
@@ -85,14 +79,6 @@ class ElasticsearchIndex:
 
     def __repr__(self) -> str:
         return f"ElasticsearchIndex({self.name!r})"
-
-    def open(
-        self, database: Database, *, embedder: Embedder | None, analyzer: Analyzer, watch: Watch | None = None
-    ) -> SearchIndex:
-        """The index of a database; for the store."""
-        from agent_session_core.search.elastic.index import ElasticIndex
-
-        return ElasticIndex(database, self, embedder=embedder, analyzer=analyzer, watch=watch)
 
 
 def elasticsearch_index(index: object) -> ElasticsearchIndex:
