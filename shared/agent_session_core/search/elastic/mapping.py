@@ -45,7 +45,7 @@ def definition(settings: ElasticsearchIndex, analyzer: Analyzer) -> dict[str, An
         "settings": {"index": index | dict(settings.index_settings)},
         "mappings": {
             "dynamic": "strict",
-            "_source": {"excludes": [VECTOR]},
+            "_source": {"excludes": [VECTOR, FIELD, *WEIGHTS]},  # what was said is read from the database alone
             "_meta": {"made_by": "agent-session-core", "format": FORMAT},
             "properties": {
                 "tenant": _KEYWORD,
