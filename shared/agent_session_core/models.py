@@ -408,7 +408,10 @@ class IndexReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErasureReceipt:
-    """What an erasure removed; ``complete`` once the index has confirmed it too."""
+    """What an erasure removed; ``complete`` once the index has confirmed it too.
+
+    Passages of text files, by which searches find them, are counted among the ``messages``.
+    """
 
     id: str
     session_ids: tuple[str, ...]

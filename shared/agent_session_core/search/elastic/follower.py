@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import threading
+import time
 from collections.abc import Callable
 
 __all__ = ["THREAD_NAME", "Follower"]
@@ -24,9 +26,9 @@ class Follower:
     A forked process has a thread of its own, from its first write on.
 
     Args:
-        work: does what is due; how much that was. It may be told by ``stopping`` to end early.
+        work: does what is due; how much that was. It looks at ``interrupted``, and ends early then.
         look_after: seconds between two calls of ``upkeep``.
-        upkeep: done now and then, whatever is due.
+        upkeep: done now and then, however much is due.
     """
 
     def __init__(self, work: Callable[[Follower], int], upkeep: Callable[[], None], look_after: float) -> None:
@@ -34,6 +36,7 @@ class Follower:
         self._upkeep = upkeep
         self._look_after = look_after
         self._closed = False
+        self._upkeep_at = math.inf
         self._chance = random.Random()  # noqa: S311  # its own: it spreads workers out, and guards nothing
         self.last_error: Exception | None = None
         self._start()
@@ -49,6 +52,11 @@ class Follower:
     def stopping(self) -> bool:
         """Whether it is to end."""
         return self._stop.is_set()
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether work is to end for now: to stop, or for the upkeep, which work without end must not keep waiting."""
+        return self.stopping or time.monotonic() >= self._upkeep_at
 
     def wake(self) -> None:
         """Something was written."""
@@ -75,13 +83,14 @@ class Follower:
 
     def run(self, now_and_then: Callable[[], None] = lambda: None) -> None:
         """Do it, here, until :meth:`stop`; ``now_and_then`` is called every few seconds at least."""
-        poll, rest, idle = POLL[0], REST[0], self._chance.uniform(0, self._look_after)
+        poll, rest = POLL[0], REST[0]
+        self._upkeep_at = time.monotonic() + self._chance.uniform(0, self._look_after)
         while not self.stopping:
             self._woken.clear()
             try:
                 done = self._work(self)
-                if idle >= self._look_after:
-                    idle = 0.0
+                if time.monotonic() >= self._upkeep_at and not self.stopping:
+                    self._upkeep_at = time.monotonic() + self._look_after
                     self._upkeep()
                 self.last_error, rest = None, REST[0]
             except Exception as error:  # noqa: BLE001  # whatever it is, the changes wait, and it may pass
@@ -95,4 +104,3 @@ class Follower:
             if self._woken.wait(poll):
                 self._stop.wait(GATHER)
                 poll = POLL[0]
-            idle += poll

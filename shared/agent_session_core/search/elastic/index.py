@@ -238,14 +238,14 @@ class ElasticIndex:
             IndexUnavailable: when the server cannot do it just now.
         """
         self._check_process()
-        expunge(self._database, self._server, self._indexes)
+        expunge(self._database, self._server, self._indexes, wait=True)
 
     def _upkeep(self) -> None:
         if purge(self._database, self._server, self._indexes, self._deliverer):
-            self.purge()
+            expunge(self._database, self._server, self._indexes, wait=False)
 
     def _follow(self, follower: Follower) -> int:
-        return self._deliverer.deliver(stop=lambda: follower.stopping)
+        return self._deliverer.deliver(stop=lambda: follower.interrupted)
 
     def _answer(self, request: SearchRequest, asking: Asking) -> SearchResults:
         if request.wait:

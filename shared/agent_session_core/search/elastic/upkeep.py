@@ -51,8 +51,8 @@ def purge(database: Database, server: Server, indexes: Indexes, deliverer: Deliv
     return count
 
 
-def expunge(database: Database, server: Server, indexes: Indexes) -> None:
-    """Leave nothing of what was deleted in the files of the server.
+def expunge(database: Database, server: Server, indexes: Indexes, *, wait: bool) -> None:
+    """Leave nothing of what was deleted in the files of the server: when this returns, or (without ``wait``) soon.
 
     Raises:
         IndexUnavailable: when the server cannot do it just now.
@@ -63,8 +63,9 @@ def expunge(database: Database, server: Server, indexes: Indexes) -> None:
                 admin = server.client(SECONDS).indices
                 target = indexes.target(index.generation)
                 admin.flush(index=target, wait_if_ongoing=True)
-                admin.forcemerge(index=target, only_expunge_deletes=True)
-                admin.flush(index=target, force=True, wait_if_ongoing=True)
+                admin.forcemerge(index=target, only_expunge_deletes=True, wait_for_completion=wait)
+                if wait:
+                    admin.flush(index=target, force=True, wait_if_ongoing=True)
 
 
 def _stones(server: Server, target: str, before: int) -> list[dict[str, Any]]:

@@ -68,4 +68,4 @@ class Worker:
         self.stop()
 
     def _deliver(self, follower: Follower) -> int:
-        return self._deliverer.deliver(told=lambda count: self.told(count), stop=lambda: follower.stopping)
+        return self._deliverer.deliver(told=lambda count: self.told(count), stop=lambda: follower.interrupted)
