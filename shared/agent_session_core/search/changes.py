@@ -214,9 +214,14 @@ def waiting(conn: Connection, tenant: str, user_id: str | None, now: int) -> Wai
         reasons = [row[2] for row in mine if row[2] is not None]
         sessions_due = dict.fromkeys(row[0] for row in mine if row[1] is None or row[1] <= now)
         return Waiting(list(sessions_due), reasons[0] if reasons else None)
+    return Waiting(due(conn, tenant, user_id, now, newest(conn)), why_waiting(conn, tenant, user_id))
+
+
+def why_waiting(conn: Connection, tenant: str, user_id: str | None) -> str | None:
+    """Why something of a tenant, or of one user of it, must wait; None where nothing must."""
     key = {"tenant": tenant, "user_id": user_id}
     found = (_WAITS_OF_TENANT if user_id is None else _WAITS_OF_USER).one(conn, key)
-    return Waiting(due(conn, tenant, user_id, now, newest(conn)), None if found is None else found[0])
+    return None if found is None else str(found[0])
 
 
 def due(conn: Connection, tenant: str, user_id: str | None, now: int, up_to: int) -> list[int]:

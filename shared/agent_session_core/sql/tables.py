@@ -202,6 +202,7 @@ outbox = Table(
     Column("error", Text),
     Column("queued_at", BigInteger, nullable=False, server_default=this_moment()),
     Index(None, "tenant", "session", "id"),
+    Index("ix_outbox_error", "tenant", sqlite_where=text("error IS NOT NULL")),
     sqlite_autoincrement=True,
 )
 """What the index must look at again: messages ``first_seq`` to ``last_seq`` of a session changed (came, went or were

@@ -281,7 +281,7 @@ class ElasticIndex:
         profile = None if index is None else self._profiles.of(conn, index.generation, tenant, user_id)
         chosen = None if request.session_ids is None else sql.numbers_of(conn, tenant, request.session_ids)
         excluded = sql.numbers_of(conn, tenant, request.exclude_session_ids or ())
-        waits = changes.waiting(conn, tenant, user_id, time.time_ns() // 1_000).reason
+        waits = changes.why_waiting(conn, tenant, user_id)
         reason = None if waits is None else f"some messages have no vectors yet: {waits}"
         return _Plan(index, profile, Where(chosen, excluded), reason)
 
