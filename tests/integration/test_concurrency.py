@@ -172,7 +172,7 @@ async def test_writers_that_wait_block_neither_loop_nor_readers(tmp_path: Path, 
             longest = max(longest, time.perf_counter() - before)
         assert await asyncio.wait_for(session.acount(), 5) == 0
     await asyncio.gather(*waiting)
-    assert longest < 0.25
+    assert longest < 2  # blocked, it could not even let go of the lock
     assert await session.acount() == 40
     await store.aclose()
 

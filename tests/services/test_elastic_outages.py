@@ -76,7 +76,7 @@ def test_a_search_names_the_cause_in_time(store: SessionStore, proxy: Proxy, tro
     assert not store.search("pear", user_id="ben", on_outage="keyword")
     start = time.monotonic()
     store.session("s", user_id="ana").append(Message.user("A blue apple."))
-    assert time.monotonic() - start < 1  # an append never waits for the index
+    assert time.monotonic() - start < 2.5  # an append never waits for the index, whose searches take 3 s to give up
     proxy.trouble = proxy.change = None
     assert len(store.search("apple", user_id="ana", wait=True)) == 3
     assert store.verify().consistent
