@@ -489,12 +489,16 @@ class SessionStore:
     def index_worker(self) -> IndexWorker:
         """A worker that brings changes of every tenant to the index on Elasticsearch, in the foreground.
 
+        A store with telemetry tells from now on how far the index of all tenants is behind.
+
         Raises:
             InvalidInput: when the store's index is not there.
         """
         index = self._whole_index()
         if not isinstance(index, Followed):
             raise InvalidInput("index: the index inside the database needs no worker; open the store with a server's")
+        if self._watch is not None:
+            self._watch.follow(self._database, None)
         return index.worker()
 
     def nodes(self, collection: str) -> NodeCollection:

@@ -37,7 +37,7 @@ SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
 """The buckets that the conventions ask of ``db.client.operation.duration``."""
 
 Attributes: TypeAlias = dict[str, str | int | bool]
-Lag: TypeAlias = Callable[[Connection, str], float]
+Lag: TypeAlias = Callable[[Connection, "str | None"], float]
 
 
 class Telemetry:
@@ -130,8 +130,8 @@ class Watch:
         """Changes of so many messages, one batch, are brought to the index."""
         return self._operation("index", count, self._of_index, {})
 
-    def follow(self, database: Database, tenant: str) -> None:
-        """Tell from now on how far a tenant's index is behind, whenever that is collected."""
+    def follow(self, database: Database, tenant: str | None) -> None:
+        """Tell from now on how far a tenant's index (None: that of all tenants) is behind, whenever it is collected."""
         self._telemetry.instruments.follow(self, _Behind(database, tenant, self._of_index))
 
     def close(self) -> None:
@@ -184,18 +184,18 @@ def indexing(watch: Watch | None, count: int) -> AbstractContextManager[object]:
 
 
 class _Behind:
-    """How far one tenant's index is behind."""
+    """How far the index of one tenant, or (None) of all of them, is behind."""
 
-    def __init__(self, database: Database, tenant: str, target: Attributes) -> None:
+    def __init__(self, database: Database, tenant: str | None, target: Attributes) -> None:
         self._database = database
-        self._tenant = tenant
+        self.tenant = tenant
         self.target = target
-        self.key = (database.url, tenant) if target.get("db.namespace") != ":memory:" else (str(id(database)), tenant)
+        self.place = database.url if target.get("db.namespace") != ":memory:" else str(id(database))
 
     def ask(self, lag: Lag) -> float | None:
         """How far, by one measure; None where the database does not answer."""
         try:
-            return self._database.read(lambda conn: lag(conn, self._tenant))
+            return self._database.read(lambda conn: lag(conn, self.tenant))
         except SessionError:
             return None
 
@@ -247,9 +247,12 @@ class _Instruments:
     ) -> Iterable[Observation]:
         """One figure for each database (and server), of all of its tenants that are open here."""
         with self._lock:
-            open_here = {behind.key: behind for behind in self._followed.values()}
+            open_here = {(behind.place, behind.tenant): behind for behind in self._followed.values()}
+        whole = {place for place, tenant in open_here if tenant is None}
         figures: dict[frozenset[tuple[str, str | int | bool]], list[float]] = {}
         for behind in open_here.values():
+            if behind.tenant is not None and behind.place in whole:
+                continue  # counted with all of them
             figure = behind.ask(lag)
             if figure is not None:
                 figures.setdefault(frozenset(behind.target.items()), []).append(figure)
@@ -294,18 +297,19 @@ def _server(addresses: str) -> Attributes:
     return target
 
 
-def _pending(conn: Connection, tenant: str) -> float:
+def _pending(conn: Connection, tenant: str | None) -> float:
     return int(conn.execute(select(func.count()).where(*_waiting(tenant))).scalar_one())
 
 
-def _age(conn: Connection, tenant: str) -> float:
+def _age(conn: Connection, tenant: str | None) -> float:
     """Seconds for which the oldest change has waited."""
     queued = conn.execute(select(func.min(outbox.c.queued_at)).where(*_waiting(tenant))).scalar()
     return 0.0 if queued is None else max(0.0, (to_microseconds(now()) - int(queued)) / 1e6)
 
 
-def _waiting(tenant: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+def _waiting(tenant: str | None) -> list[ColumnElement[bool]]:
     from agent_session_core.search.changes import ASIDE
 
     until = outbox.c.leased_until
-    return (outbox.c.tenant == tenant, or_(until.is_(None), until < ASIDE))
+    clauses = [or_(until.is_(None), until < ASIDE)]
+    return clauses if tenant is None else [*clauses, outbox.c.tenant == tenant]

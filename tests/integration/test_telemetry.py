@@ -216,8 +216,8 @@ def test_the_lag_is_looked_at_when_it_is_collected_and_no_longer_than_the_store_
     looked: list[str] = []
     counted = telemetry._pending
 
-    def look(conn: Connection, tenant: str) -> float:
-        looked.append(tenant)
+    def look(conn: Connection, tenant: str | None) -> float:
+        looked.append(str(tenant))
         return counted(conn, tenant)
 
     monkeypatch.setattr(telemetry, "_pending", look)

@@ -26,6 +26,19 @@ def test_searches_and_deliveries_name_the_server_of_the_index(open_own: Open, se
     assert told.value("agent_session.index.pending") == 0
 
 
+def test_a_worker_tells_of_all_tenants(open_own: Open) -> None:
+    """How far the index of all of them is behind, each counted once, also where stores of some are open here."""
+    told = Told()
+    by_hand = {"telemetry": told.telemetry, "settings": {"follow": False}}
+    for tenant in ("default", "other"):
+        open_own(tenant=tenant, **by_hand).session("trip").append(Message.user("We fly on the 4th."))
+    assert told.value("agent_session.index.pending") == 2
+    with open_own(tenant="third", **by_hand).index_worker() as worker:
+        assert told.value("agent_session.index.pending") == 2
+        worker.catch_up()
+    assert told.value("agent_session.index.pending") == told.value("agent_session.index.lag") == 0
+
+
 def test_a_delivery_that_fails_is_told(open_own: Open, server: str) -> None:
     """Its changes are pending until it succeeds."""
     told = Told()

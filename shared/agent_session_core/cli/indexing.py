@@ -26,6 +26,9 @@ def index(
     every: Annotated[
         float, typer.Option("--every", min=0.1, max=3_600, metavar="SECONDS", help="How often to tell how it stands.")
     ] = 10.0,
+    telemetry: Annotated[
+        bool, typer.Option("--telemetry", help="Send spans and metrics, as opentelemetry-instrument was told to.")
+    ] = False,
     json: Json = False,
     db: Db = DEFAULT_URL,
     index: Index = None,
@@ -33,7 +36,7 @@ def index(
     """Bring changes of all tenants to the index on Elasticsearch; several may run at once. SIGTERM ends it cleanly."""
     if index is None:
         raise Mistake("--index: name the Elasticsearch server, here or in SESSION_CORE_INDEX")
-    with opened(db, index=True, server=index) as store, store.index_worker() as worker:
+    with opened(db, index=True, server=index, telemetry=telemetry) as store, store.index_worker() as worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop())
         telling = _Telling(worker, every, json=json)

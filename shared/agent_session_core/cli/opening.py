@@ -65,6 +65,7 @@ def opened(
     server: str | None = None,
     create: bool = False,
     retention: Retention | None = None,
+    telemetry: bool = False,
 ) -> Iterator[SessionStore]:
     """The store at ``db``, bound to ``user`` where one is named.
 
@@ -76,6 +77,7 @@ def opened(
         server: the Elasticsearch server that has it; None where it is in the database.
         create: whether a database is made where there is none.
         retention: for a sweep.
+        telemetry: whether spans and metrics go to the providers that the process has.
 
     Raises:
         Mistake: where there is no database of sessions.
@@ -83,7 +85,7 @@ def opened(
     url = db if "://" in db else URL.create("sqlite", database=db)
     _check(url, create=create)
     where = _index(server) if index else "off"
-    with SessionStore.open(url, index=where, tenant=tenant, retention=retention) as store:
+    with SessionStore.open(url, index=where, tenant=tenant, retention=retention, telemetry=telemetry) as store:
         yield store if user is None else store.for_user(user)
 
 
