@@ -377,6 +377,8 @@ def index_size(filled: Filled, address: str) -> Iterator[Callable[[], tuple[int,
     name = f"sessions-{filled.store._database.read(lambda conn: conn.execute(wanted).scalar_one())}"
 
     def size() -> tuple[int, int]:
+        while client.indices.stats(index=name, metric="merge")["_all"]["primaries"]["merges"]["current"]:
+            time.sleep(1.0)  # what comes next is asked of an index at rest
         client.indices.flush(index=name)
         told = client.indices.stats(index=name)["_all"]["primaries"]
         return told["docs"]["count"], told["store"]["size_in_bytes"]

@@ -21,7 +21,7 @@ import pytest
 from elasticsearch import Elasticsearch
 from sqlalchemy import func, select, update
 
-from agent_session_core import IndexUnavailable, Message, SessionStore
+from agent_session_core import IndexUnavailable, Message, SessionStore, StorageUnavailable
 from agent_session_core.content import to_microseconds
 from agent_session_core.search.elastic import bulk, delivering, documents, outbox
 from agent_session_core.search.elastic.delivering import Only
@@ -351,6 +351,24 @@ def test_waiting_while_another_one_begins_the_index(open_own: Open, monkeypatch:
         store.search("apple", wait=True)
     expire(store)
     assert len(store.search("apple", wait=True)) == 1
+
+
+def test_what_could_not_be_let_go_of_is_later(open_own: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where server and database are away together, the changes wait for both, and not for the end of a lease."""
+    store = open_own(settings=BY_HAND)
+    store.session("s").append(Message.user("apple"))
+    index = index_of(store)
+
+    def away(*_: object, **__: object) -> None:
+        raise StorageUnavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk, "send", away)
+        patch.setattr(outbox, "release", away)
+        with pytest.raises(StorageUnavailable):
+            index.drain("default")
+    assert index.drain("default") == 1
+    assert waiting(store) == 0
 
 
 def test_the_backlog(open_own: Open) -> None:

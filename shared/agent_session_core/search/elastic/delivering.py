@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -103,6 +104,7 @@ class Deliverer:
         self._watch = watch
         self._patience = settings.lease / 4
         self._bulk_seconds = min(BULK_SECONDS, settings.lease / 4)
+        self._to_release: deque[tuple[str, list[Claimed]]] = deque()
 
     def deliver(
         self,
@@ -138,6 +140,7 @@ class Deliverer:
         return count
 
     def _some(self, only: Only, pace: _Pace) -> int:
+        self._release()
         now = time.time_ns() // 1_000
         until = now + int(self._settings.lease * 1_000_000)
         worker = uuid.uuid4().hex  # for these changes alone: a thread of this process may be too late as any other
@@ -152,9 +155,23 @@ class Deliverer:
                 self._send(works, pace, until)
                 self._database.write(partial(self._settle, worker, works, now))
         except BaseException:
-            self._database.write(partial(outbox.release, worker=worker, claimed=claimed))
+            self._to_release.append((worker, claimed))
+            self._release()
             raise
         return sum(work.size for work in works)
+
+    def _release(self) -> None:
+        """Let go of what could not be delivered; where the database is away too, before the next delivery."""
+        while True:
+            try:
+                left = self._to_release.popleft()
+            except IndexError:
+                return
+            try:
+                self._database.write(partial(outbox.release, worker=left[0], claimed=left[1]))
+            except BaseException:
+                self._to_release.append(left)
+                raise
 
     def _claim(
         self, worker: str, only: Only, now: int, until: int, conn: Connection
