@@ -70,7 +70,7 @@ sessions = Table(
     Column("forked_from", BigInteger),  # at this seq
     UniqueConstraint("tenant", "session_id"),
     Index("ix_sessions_due", "tenant", "due_at", sqlite_where=text("status = 'active' AND due_at IS NOT NULL")),
-    Index("ix_sessions_status", "tenant", "status", "updated_at"),
+    Index("ix_sessions_ended", "tenant", "status", "updated_at", sqlite_where=text("status <> 'active'")),
     Index(None, "tenant", "updated_at", "id"),
     Index(None, "tenant", "user_id", "updated_at", "id"),
     sqlite_autoincrement=True,
