@@ -28,6 +28,7 @@ from agent_session_core.reading import Reading, read, visible
 from agent_session_core.sql import messages as sql
 from agent_session_core.sql.statement import Row
 from agent_session_core.sql.tables import ARCHIVED, LIVE, REMOVED
+from agent_session_core.turns import calls, places_of_calls, without_orphans
 
 MAX_BATCH = 100_000
 """Messages in one append or replace."""
@@ -87,7 +88,8 @@ def append(conn: Connection, key: Key, given: Sequence[Draft], *, loose: bool, a
     if any(draft.has_id for draft in given):
         require_active(conn, key, held=True)
         known = sql.by_ids(conn, key.session, (draft.row.id for draft in given if draft.has_id))
-    fresh, answer = _without_repeats(given, known, loose=loose)
+    resent = _resent(conn, key, given, known) if loose else None
+    fresh, answer = _without_repeats(given, known, resent=resent)
     first, run = 0, 0
     if fresh:
         first, run = _add(conn, key, [draft.row for draft in fresh], ARCHIVED if archived else LIVE)
@@ -129,27 +131,55 @@ def _as_stored(fresh: Sequence[Draft], first: int, run: int) -> list[Message]:
     return [as_stored(row, message, seq, run, moment) for seq, (row, message, _) in enumerate(fresh, first)]
 
 
+def _resent(conn: Connection, key: Key, given: Sequence[Draft], known: Mapping[str, Row]) -> int:
+    """How many of the first of ``given`` are messages sent again.
+
+    They repeat stored ones in their order, to the end of the history. Where something else was said since, they are
+    messages of their own: a model that answers from a cache repeats the id too.
+    """
+    count, last = 0, 0
+    for draft in given:
+        stored = known.get(draft.row.id) if draft.has_id else None
+        if stored is None or stored[0] <= last or not _repeats(draft, stored[2:]):
+            break
+        count, last = count + 1, stored[0]
+    return count if count and last == sql.end_of(conn, key.session) else 0
+
+
+def _repeats(draft: Draft, stored: Row) -> bool:
+    """Whether a message says what a row (in the order of content.COLUMNS) says."""
+    return same_content(draft.row, stored, with_time=draft.message.created_at is not None)
+
+
 def _without_repeats(
-    given: Sequence[Draft], known: Mapping[str, Row], *, loose: bool
+    given: Sequence[Draft], known: Mapping[str, Row], *, resent: int | None
 ) -> tuple[list[Draft], list[Draft | Row]]:
-    """What is to be stored, and for each message given what stands for it: a stored row, or a draft to be stored."""
+    """What is to be stored, and for each message given what stands for it: a stored row, or a draft to be stored.
+
+    Args:
+        given: the messages.
+        known: the stored rows with their ids.
+        resent: how many at the beginning were sent again, any other that repeats an id being a message of its own;
+            None where a message that repeats an id is that message.
+
+    Raises:
+        MessageConflict: where it is, and says something else.
+    """
     fresh: list[Draft] = []
     answer: list[Draft | Row] = []
     new: dict[str, Draft] = {}
-    resent = True  # as long as everything so far was there already
-    for draft in given:
+    for place, draft in enumerate(given):
         row = draft.row
         if draft.has_id:
-            with_time = draft.message.created_at is not None
             stored, twin = known.get(row.id), new.get(row.id)
-            if stored is not None and (resent or not loose) and same_content(row, stored[2:], with_time=with_time):
+            if stored is not None and (_repeats(draft, stored[2:]) if resent is None else place < resent):
                 answer.append(stored)
                 continue
-            if twin is not None and not loose and same_content(row, twin.row, with_time=with_time):
+            if twin is not None and resent is None and _repeats(draft, twin.row):
                 answer.append(twin)
                 continue
             if stored is not None or twin is not None:
-                if not loose:
+                if resent is None:
                     raise MessageConflict(
                         f"id: {_checks.shown(row.id)} is taken by a message with other content; give it another id, "
                         "or none to have one made"
@@ -157,7 +187,6 @@ def _without_repeats(
                 draft = Draft(row._replace(id=new_id()), draft.message, has_id=False)
             else:
                 new[row.id] = draft
-        resent = False
         fresh.append(draft)
         answer.append(draft)
     return fresh, answer
@@ -226,7 +255,8 @@ class Selection:
 def take(conn: Connection, key: Key, selected: Selection, *, into: int) -> list[Message]:
     """Mark the selected messages removed or archived, and return them, oldest first.
 
-    Counted is what a read shows. A tool's result that is not shown, because its call is gone, goes with its neighbours.
+    Counted is what a read shows. A tool's result that is not shown, because its call is gone, goes with its neighbours;
+    one that is shown goes with its call.
 
     Raises:
         SessionNotFound, SessionNotActive: as :func:`require_active`.
@@ -253,6 +283,10 @@ def take(conn: Connection, key: Key, selected: Selection, *, into: int) -> list[
             seqs |= {seq for seq in hidden if seq <= last}
         else:
             seqs |= {seq for seq in hidden if seq >= first}
+    if any(True for message in chosen for _ in calls(message)):
+        left = [from_row(row) for row in rows if row[0] not in seqs]
+        whole = without_orphans(left, places_of_calls(sql.with_calls(conn, key.session)))
+        seqs |= {message.seq for message in left} - {message.seq for message in whole}
     _mark(conn, key, [row[0] for row in rows if row[0] in seqs], into)
     return chosen
 
@@ -270,7 +304,7 @@ def pop_turn(conn: Connection, key: Key) -> list[Message]:
         SessionNotFound, SessionNotActive: as :func:`require_active`.
     """
     require_active(conn, key)
-    start = sql.last_of_role(conn, key.params(), "user")
+    start = sql.last_turn(conn, key.params())
     if start is None:
         return []
     rows = _live(conn, key, archived=False, after=start - 1)

@@ -15,7 +15,7 @@ from agent_session_core.models import Message
 from agent_session_core.sql import messages as sql
 from agent_session_core.sql.statement import Row
 from agent_session_core.sql.tables import messages
-from agent_session_core.turns import calls, unanswerable, without_orphans
+from agent_session_core.turns import are_paired, calls, places_of_calls, unanswerable, without_orphans
 
 STEP = 64
 """Messages read at a time on the way back to a call."""
@@ -59,19 +59,16 @@ def read(conn: Connection, key: Key, asked: Reading) -> list[Message]:
     found = [from_row(row) for row in rows]
     if not any(_answers(row) for row in rows):
         return found
-    missing = unanswerable(found)
-    if missing and asked.cuts and asked.roles is None:
+    if asked.cuts and asked.roles is None and (missing := unanswerable(found)):
         found = _reaching_back(found, missing, _before(conn, asked, params, rows[0][0]))
     return visible(conn, key, found)
 
 
 def visible(conn: Connection, key: Key, found: list[Message]) -> list[Message]:
     """``found`` without results whose call was given to the session and does not stand before them."""
-    missing = unanswerable(found)
-    if not missing:
+    if are_paired(found):
         return found
-    elsewhere = {call for message in sql.with_calls(conn, key.session) for call in calls(message)}
-    return without_orphans(found, missing & elsewhere)
+    return without_orphans(found, places_of_calls(sql.with_calls(conn, key.session)))
 
 
 def _rows(conn: Connection, asked: Reading, params: dict[str, Any]) -> list[Row]:

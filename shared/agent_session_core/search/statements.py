@@ -10,6 +10,7 @@ from agent_session_core.content import COLUMNS, from_row
 from agent_session_core.models import Message
 from agent_session_core.search.entries import Entry
 from agent_session_core.sql.filters import meets
+from agent_session_core.sql.messages import BEGINS_TURN
 from agent_session_core.sql.statement import Statement
 from agent_session_core.sql.tables import (
     ATTACHED,
@@ -144,8 +145,8 @@ _HERE = (_m.session == bindparam("session")) & (_m.run == bindparam("run")) & SP
 _COUNT = bindparam("count", type_=Integer)
 _BEFORE = Statement(select(_m.seq).where(_HERE, _m.seq < bindparam("seq")).order_by(_m.seq.desc()).limit(_COUNT))
 _AFTER = Statement(select(_m.seq).where(_HERE, _m.seq > bindparam("seq")).order_by(_m.seq).limit(_COUNT))
-_TURN = Statement(select(func.max(_m.seq)).where(_HERE, _m.seq <= bindparam("seq"), _m.role == "user"))
-_NEXT_TURN = Statement(select(func.min(_m.seq)).where(_HERE, _m.seq > bindparam("seq"), _m.role == "user"))
+_TURN = Statement(select(func.max(_m.seq)).where(_HERE, _m.seq <= bindparam("seq"), BEGINS_TURN))
+_NEXT_TURN = Statement(select(func.min(_m.seq)).where(_HERE, _m.seq > bindparam("seq"), BEGINS_TURN))
 _BETWEEN = Statement(
     select(_m.seq)
     .where(_HERE, _m.seq.between(bindparam("first"), bindparam("last")), _m.seq != bindparam("seq"))

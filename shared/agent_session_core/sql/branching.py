@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, literal, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, literal, literal_column, select, update
 
+from agent_session_core.sql.messages import BEGINS_TURN
 from agent_session_core.sql.records import Place, RecordRow, Stamp
 from agent_session_core.sql.tables import ARCHIVED, LIVE, REMOVED, messages, records, sessions
 
@@ -43,14 +44,14 @@ def last_shown(conn: Connection, session: int, run: int, seq: int) -> int:
 
 
 def is_turn_end(conn: Connection, session: int, run: int, seq: int) -> bool:
-    """Whether a turn ends at ``seq``: the next message of the run, if there is one, is a user's."""
-    following = select(_m.role).where(_shown(session, run), _m.seq > seq).order_by(_m.seq).limit(1)
-    return conn.execute(following).scalar() in (None, "user")
+    """Whether a turn ends at ``seq``: the next message of the run, if there is one, begins another."""
+    following = select(case((BEGINS_TURN, 1), else_=0)).where(_shown(session, run), _m.seq > seq)
+    return conn.execute(following.order_by(_m.seq).limit(1)).scalar() in (None, 1)
 
 
 def turn_start(conn: Connection, session: int, run: int, seq: int) -> int:
     """The user's message at or before ``seq`` with which its turn begins; 0 where there is none."""
-    return _last(conn, _shown(session, run) & (_m.seq <= seq) & (_m.role == "user"))
+    return _last(conn, _shown(session, run) & (_m.seq <= seq) & BEGINS_TURN)
 
 
 def before_next(conn: Connection, session: int, seq: int) -> int | None:

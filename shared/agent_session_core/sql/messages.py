@@ -33,6 +33,11 @@ _ANNOUNCE = Statement(
 NOT_REMOVED = _m.state != literal_column(str(REMOVED))
 """States stand in the SQL as numbers: with a bound one SQLite plans anew at every run, because of the partial index."""
 
+BEGINS_TURN = (_m.role == literal_column("'user'")) & (
+    _m.payload.is_(None) | ~_m.payload.contains('{"type":"tool_result"', autoescape=True)
+)
+"""Whether a turn begins with a message: a user's, unless it brings tools' results, as some providers' do."""
+
 _OF_SESSION = (
     (_m.session == bindparam("session"))
     & (_m.session == sessions.c.id)
@@ -193,9 +198,17 @@ def count(conn: Connection, key: dict[str, Any], looked_at: View) -> int:
     return int(conn.execute(statement.where(looked_at.where()), key).scalar_one())
 
 
-def last_of_role(conn: Connection, key: dict[str, Any], role: str) -> int | None:
-    """The seq of the newest live message of ``role`` in the current run."""
-    statement = select(_m.seq).where(view(False, None).where(), _m.role == role).order_by(_m.seq.desc()).limit(1)
+def end_of(conn: Connection, session: int) -> int:
+    """The place of the newest message of the current run that is live or set aside; 0 where there is none."""
+    clause = (_m.session == session) & (_m.session == sessions.c.id) & (_m.run == sessions.c.run)
+    shown = _m.state <= literal_column(str(ARCHIVED))
+    found = conn.execute(select(_m.seq).where(clause, shown).order_by(_m.seq.desc()).limit(1)).scalar()
+    return int(found or 0)
+
+
+def last_turn(conn: Connection, key: dict[str, Any]) -> int | None:
+    """The seq of the live message in the current run with which its last turn begins."""
+    statement = select(_m.seq).where(view(False, None).where(), BEGINS_TURN).order_by(_m.seq.desc()).limit(1)
     found = conn.execute(statement, key).scalar()
     return None if found is None else int(found)
 
