@@ -27,7 +27,7 @@ Chosen = Callable[[Sequence[Filter], Sequence[Metadata]], list[tuple[set[int], s
 def chosen(server: str, client: Elasticsearch) -> Iterator[Chosen]:
     """What finds the places of the metadata that each condition chooses: widely, and narrowly."""
     index = f"filters-{uuid.uuid4()}"
-    client.indices.create(index=index, **definition(ElasticsearchIndex(server), "english"))
+    client.indices.create(index=index, **definition(ElasticsearchIndex(server), 1, "english"))
 
     def choose(conditions: Sequence[Filter], held: Sequence[Metadata]) -> list[tuple[set[int], set[int]]]:
         batch = uuid.uuid4().hex

@@ -269,6 +269,29 @@ def test_shards_and_routing(open_own: Open, shards: int, routing: str | None) ->
     assert store.repair().consistent
 
 
+def test_an_index_keeps_its_own_rule(open_own: Open) -> None:
+    """Who opens it without settings, as a worker does, writes and finds by the index's own, and so makes the next."""
+    app = open_own(settings={"follow": False, "shards": 3, "routing": "user"})
+    app.session("first", user_id="ana").append(Message.user("apple"))
+    assert len(app.search("apple", wait=True)) == 1
+    worker = open_own(settings={"follow": False})
+    users = [f"user {number}" for number in range(8)]
+    for user in users:
+        app.session(f"of {user}", user_id=user).append([Message.user(f"apple {number}") for number in range(10)])
+    with worker.index_worker() as delivering:
+        delivering.catch_up()
+    for store in (app, worker):
+        assert [len(store.search("apple", user_id=user, limit=100, wait=True)) for user in users] == [10] * 8
+        assert store.verify().consistent
+    worker.reindex()
+    (current,) = worker._database.read(outbox.indexes)
+    assert (current.shards, current.routing) == (3, "user")
+    open_own(settings={"follow": False, "shards": 1, "routing": "none"}).reindex()
+    (current,) = worker._database.read(outbox.indexes)
+    assert (current.shards, current.routing) == (1, None)
+    assert len(app.search("apple", user_id="user 3", limit=100, wait=True)) == 10
+
+
 def test_damage_is_seen_and_mended(open_own: Open, client: Elasticsearch) -> None:
     """What is missing, stale or orphaned is counted and named, and gone after a repair."""
     store = open_own(settings={"follow": False})

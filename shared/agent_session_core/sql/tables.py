@@ -278,6 +278,8 @@ elastic_indexes = Table(
     Column("analyzer", String(64), nullable=False),
     Column("embedding", Text, nullable=False),
     Column("dimensions", Integer),  # unknown until the first vector is made
+    Column("shards", Integer, nullable=False),
+    Column("routing", String(16)),  # the rule by which documents are kept on a shard; null for none
 )
 """The indexes that Elasticsearch holds for this database: the one that answers, and one that is being made. Where there
 is one, the outbox is for Elasticsearch, and the index inside the database is not used."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from agent_session_core.ports import Vectors
     from agent_session_core.search.elastic.client import Server
+    from agent_session_core.search.elastic.outbox import Index
     from agent_session_core.search.elastic.profiles import Profile
     from agent_session_core.search.elastic.requests import Where
     from agent_session_core.search.elastic.settings import ElasticsearchIndex
@@ -48,6 +49,7 @@ class Asked(NamedTuple):
     Attributes:
         request: the search.
         target: the alias of the index.
+        current: the index.
         profile: the scope of the search.
         where: its sessions.
         question: its question.
@@ -57,11 +59,17 @@ class Asked(NamedTuple):
 
     request: SearchRequest
     target: str
+    current: Index
     profile: Profile
     where: Where
     question: Question
     mode: Mode
     vector: Vectors | None
+
+    @property
+    def routing(self) -> str | None:
+        """Where the documents of its scope are kept; None where they may be anywhere."""
+        return routing_of(self.current.routing, self.request.tenant, self.request.user_id)
 
 
 class Asking:
@@ -69,7 +77,7 @@ class Asking:
 
     Args:
         server: the server.
-        settings: routing, and how long it may take.
+        settings: how long it may take.
     """
 
     def __init__(self, server: Server, settings: ElasticsearchIndex) -> None:
@@ -151,10 +159,10 @@ class Asking:
         if not bodies:
             return {}
         header: dict[str, Any] = {"index": asked.target, "allow_partial_search_results": False}
-        routing = self._routing(asked.request)
+        routing = asked.routing
         if routing is not None:
             header["routing"] = routing
-        elif self._settings.shards > 1:
+        elif asked.current.shards > 1:
             header["search_type"] = "dfs_query_then_fetch"  # else each shard scores by its own counts of words
         searches = [part for body in bodies.values() for part in (header, body)]
         for pause in STARTING:
@@ -177,7 +185,7 @@ class Asking:
                 index=asked.target,
                 doc=dict.fromkeys(fields, " ".join(asked.question.words)),
                 fields=fields,
-                routing=self._routing(asked.request),
+                routing=asked.routing,
                 term_statistics=True,
                 field_statistics=True,
                 positions=False,
@@ -185,6 +193,3 @@ class Asking:
                 payloads=False,
             )
         return most_of(answer.body)
-
-    def _routing(self, request: SearchRequest) -> str | None:
-        return routing_of(self._settings.routing, request.tenant, request.user_id)

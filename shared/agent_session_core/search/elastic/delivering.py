@@ -17,7 +17,7 @@ from agent_session_core.errors import EmbeddingChanged, IndexUnavailable
 from agent_session_core.search import embeddings
 from agent_session_core.search.changes import ASIDE, Delayed
 from agent_session_core.search.elastic import bulk, outbox, profiles
-from agent_session_core.search.elastic.documents import Owner, count_of, documents, id_of, tombstone, written
+from agent_session_core.search.elastic.documents import count_of, documents, id_of, tombstone, written
 from agent_session_core.search.elastic.profiles import Speaker
 from agent_session_core.search.elastic.routing import routing_of
 from agent_session_core.search.elastic.work import Work, is_there, load
@@ -78,7 +78,7 @@ class Deliverer:
     Args:
         database: where messages and outbox are.
         server: the server.
-        settings: routing and lease.
+        settings: the lease.
         indexes: the indexes there.
         maker: makes the vectors.
         words: the tokenizer that tells what was said twice.
@@ -152,7 +152,7 @@ class Deliverer:
             works = self._database.read(lambda conn: load(conn, claimed, generations), snapshot=True)
             with indexing(self._watch, sum(work.size for work in works)):
                 self._embed(works, fits, now)
-                self._send(works, pace, until)
+                self._send(works, fits, pace, until)
                 self._database.write(partial(self._settle, worker, works, now))
         except BaseException:
             self._to_release.append((worker, claimed))
@@ -225,7 +225,7 @@ class Deliverer:
             )
         outbox.change_index(conn, generation, dimensions=min(made))
 
-    def _send(self, works: Sequence[Work], pace: _Pace, until: int) -> None:
+    def _send(self, works: Sequence[Work], fits: Sequence[Index], pace: _Pace, until: int) -> None:
         """Send every document, and wait for the acknowledgement of each."""
         client = self._server.client(pace.seconds)
 
@@ -237,20 +237,17 @@ class Deliverer:
 
         now = time.time_ns() // 1_000
         with self._server.speaking():
-            for generation in sorted({one for work in works for one in work.generations}):
+            for generation, routing in [(index.generation, index.routing) for index in fits]:
                 target = self._indexes.target(generation)
                 places: list[_Place] = []
-                operations = self._operations([work for work in works if generation in work.generations], now, places)
+                of_index = [work for work in works if generation in work.generations]
+                operations = self._operations(of_index, routing, now, places)
                 refused = bulk.send(client, target, operations, patience=pace.patience, before_each=check)
                 for place, reason in refused.items():
                     work, seq = places[place]
                     if not any(one.first_seq == seq and one.leased_until == ASIDE for one in work.delayed):
                         work.set_aside(seq, reason)
-                gone = {
-                    work.session: work.version
-                    for work in works
-                    if work.owner is None and generation in work.generations
-                }
+                gone = {work.session: work.version for work in of_index if work.owner is None}
                 if gone:
                     self._bury(generation, gone, now, pace, check)
                     stones = [
@@ -258,13 +255,15 @@ class Deliverer:
                     ]
                     bulk.send(client, target, stones, patience=pace.patience, before_each=check)
 
-    def _operations(self, works: Sequence[Work], now: int, places: list[_Place]) -> Iterator[bulk.Operation]:
+    def _operations(
+        self, works: Sequence[Work], rule: str | None, now: int, places: list[_Place]
+    ) -> Iterator[bulk.Operation]:
         """What is to be sent of sessions that are there; ``places`` comes to say what each operation is about."""
         for work in works:
             owner = work.owner
             if owner is None:
                 continue
-            routing = self._routing(owner)
+            routing = routing_of(rule, owner.tenant, owner.user_id)
             for seq, source in work.looked_at.items():
                 if is_there(source):
                     made = documents(owner, source, work.before[seq], work.metadata.get(seq), self._words)
@@ -314,9 +313,6 @@ class Deliverer:
             if len(found) < PAGE:
                 break
             after = found[-1]["sort"]
-
-    def _routing(self, owner: Owner) -> str | None:
-        return routing_of(self._settings.routing, owner.tenant, owner.user_id)
 
     def _settle(self, worker: str, works: Sequence[Work], now: int, conn: Connection) -> None:
         """Write down what was acknowledged, for those sessions that nobody else has taken meanwhile."""

@@ -124,7 +124,7 @@ class ElasticIndex:
         self._deliverer = Deliverer(
             self._database, self._server, self._settings, self._indexes, self._maker, self._words, self._watch
         )
-        self._verifier = Verifier(self._database, self._server, self._indexes, self._settings.routing, self._words)
+        self._verifier = Verifier(self._database, self._server, self._indexes, self._words)
         self._follower = Follower(self._follow, self._upkeep, UPKEEP)
         if self._settings.follow:
             self._follower.wake()
@@ -264,7 +264,7 @@ class ElasticIndex:
         mode, vector, reason = self._vector(request, question, plan)
         target = self._indexes.target(plan.current.generation)
         try:
-            answer = asking.ask(Asked(request, target, plan.profile, plan.where, question, mode, vector))
+            answer = asking.ask(Asked(request, target, plan.current, plan.profile, plan.where, question, mode, vector))
         except IndexUnavailable:
             now = self._database.read(outbox.indexes)
             if answering(now) == plan.current:

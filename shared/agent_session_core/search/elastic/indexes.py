@@ -67,7 +67,22 @@ class Indexes:
     def new(self, there: Sequence[Index], *, building: bool) -> Index:
         """An index as it would be made now, to answer at once or (``building``) when it is filled."""
         generation = max([int(time.time()), *(index.generation + 1 for index in there)])  # a name that was never used
-        return Index(generation, building, False, 0, 0, FORMAT, self._analyzer, self._embedding, None)
+        now, given = answering(there), self._settings
+        shards = given.shards or (1 if now is None else now.shards)
+        rule = given.routing or (None if now is None else now.routing)
+        return Index(
+            generation,
+            building=building,
+            made=False,
+            announced=0,
+            announce_to=0,
+            format=FORMAT,
+            analyzer=self._analyzer,
+            embedding=self._embedding,
+            dimensions=None,
+            shards=shards,
+            routing=None if rule == "none" else rule,
+        )
 
     def fits(self, index: Index) -> bool:
         """Whether an index was made with this analyzer and embedder, by this version of the package."""
@@ -144,7 +159,7 @@ class Indexes:
         with self._server.speaking():
             client = self._server.client(max(self._settings.timeout, 30.0))
             aliases: dict[str, Any] = {self.target(index.generation): {}} | ({} if index.building else {self.name: {}})
-            body = definition(self._settings, self._analyzer)
+            body = definition(self._settings, index.shards, self._analyzer)
             try:
                 client.indices.create(index=self.index(index.generation), aliases=aliases, **body)
             except BadRequestError as error:

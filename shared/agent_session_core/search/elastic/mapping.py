@@ -21,7 +21,7 @@ _KEYWORD = {"type": "keyword", "ignore_above": 8_000}
 _LONG = {"type": "long"}
 
 
-def definition(settings: ElasticsearchIndex, analyzer: Analyzer) -> dict[str, Any]:
+def definition(settings: ElasticsearchIndex, shards: int, analyzer: Analyzer) -> dict[str, Any]:
     """The body of the request that makes an index: settings and a strict mapping.
 
     A message is one document for each chunk of its text; the first one has the message's vector. A tombstone has
@@ -33,7 +33,7 @@ def definition(settings: ElasticsearchIndex, analyzer: Analyzer) -> dict[str, An
         "index_options": "freqs",
     }
     index: dict[str, Any] = {
-        "number_of_shards": settings.shards,
+        "number_of_shards": shards,
         "refresh_interval": f"{round(settings.refresh * 1_000)}ms",
         "merge.policy.expunge_deletes_allowed": 0,  # a merge that is asked for leaves nothing of what was deleted
     }

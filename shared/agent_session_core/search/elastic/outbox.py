@@ -75,6 +75,8 @@ class Index(NamedTuple):
     analyzer: str
     embedding: str
     dimensions: int | None
+    shards: int
+    routing: str | None
 
 
 class Claimed(NamedTuple):

@@ -20,10 +20,12 @@ class ElasticsearchIndex:
     Args:
         target: the server's address, or a client (``elasticsearch.Elasticsearch``), which stays the caller's. Without
             one, the client is made of the options alone (``cloud_id=...``).
-        shards: of an index that is made from now on; ``reindex()`` brings another number about.
+        shards: of an index that is made from now on; ``reindex()`` brings another number about. None for as many as
+            there are: one, in a first index.
         replicas: copies of each shard; None for one where there is a second node.
         routing: which messages are kept on one shard: a ``"user"``'s or a ``"tenant"``'s, so that their searches ask
-            that one alone; None for no rule. Fixed with the number of shards.
+            that one alone; ``"none"`` for no rule. Fixed with the number of shards; None for the rule there is: none,
+            in a first index.
         refresh: seconds after which what came in can be found.
         timeout: seconds that a search may take.
         lease: seconds after which others take over the work of a worker that stopped; more than three minutes.
@@ -40,9 +42,9 @@ class ElasticsearchIndex:
         self,
         target: Any = None,
         *,
-        shards: int = 1,
+        shards: int | None = None,
         replicas: int | None = None,
-        routing: Literal["tenant", "user"] | None = None,
+        routing: Literal["tenant", "user", "none"] | None = None,
         refresh: float = 1.0,
         timeout: float = 10.0,
         lease: float = 300.0,
@@ -51,10 +53,10 @@ class ElasticsearchIndex:
         **options: Any,
     ) -> None:
         self.target = target
-        self.shards = _checks.whole(shards, "shards", most=1_024)
+        self.shards = None if shards is None else _checks.whole(shards, "shards", most=1_024)
         self.replicas = None if replicas is None else _checks.whole(replicas, "replicas", least=0, most=100)
         if routing is not None:
-            _checks.one_of(routing, "routing", ("tenant", "user"))
+            _checks.one_of(routing, "routing", ("tenant", "user", "none"))
         self.routing = routing
         self.refresh = _seconds(refresh, "refresh", least=0.05, most=3_600)
         self.timeout = _seconds(timeout, "timeout", least=0.05, most=600)

@@ -27,6 +27,7 @@ from agent_session_core.sql.tables import messages, sessions
 if TYPE_CHECKING:
     from agent_session_core.search.elastic.client import Server
     from agent_session_core.search.elastic.documents import Owner
+    from agent_session_core.search.elastic.outbox import Index
     from agent_session_core.search.words import Words
     from agent_session_core.sql.engine import Database
 
@@ -78,15 +79,13 @@ class Verifier:
         database: where the messages are.
         server: where the index is.
         indexes: the indexes there.
-        routing: the rule by which documents are kept on a shard.
         words: the tokenizer that the documents were made with.
     """
 
-    def __init__(self, database: Database, server: Server, indexes: Indexes, routing: str | None, words: Words) -> None:
+    def __init__(self, database: Database, server: Server, indexes: Indexes, words: Words) -> None:
         self._database = database
         self._server = server
         self._indexes = indexes
-        self._routing = routing
         self._words = words
 
     def report(self, tenant: str) -> IndexReport:
@@ -116,14 +115,13 @@ class Verifier:
         index = answering(self._database.read(outbox.indexes))
         if index is None:
             return
-        target = self._indexes.target(index.generation)
-        suspects = self._suspects(tenant, target)
+        suspects = self._suspects(tenant, index)
         while some := list(islice(suspects, SUSPECTS)):
-            yield from self._confirmed(tenant, target, some)
+            yield from self._confirmed(tenant, index, some)
 
-    def _suspects(self, tenant: str, target: str) -> Iterator[tuple[Key, _Held | None]]:
+    def _suspects(self, tenant: str, index: Index) -> Iterator[tuple[Key, _Held | None]]:
         """What differs at first sight, with what the index holds of it."""
-        indexed, stored = self._indexed(tenant, target), self._stored(tenant)
+        indexed, stored = self._indexed(tenant, index), self._stored(tenant, index.routing)
         theirs, ours = next(indexed, None), next(stored, None)
         while theirs is not None or ours is not None:
             key = min(_END if theirs is None else theirs[0], _END if ours is None else ours[0])
@@ -136,16 +134,17 @@ class Verifier:
             if wanted is not None:
                 ours = next(stored, None)
 
-    def _indexed(self, tenant: str, target: str) -> Iterator[tuple[Key, _Held]]:
+    def _indexed(self, tenant: str, index: Index) -> Iterator[tuple[Key, _Held]]:
         """The messages of the index, in order, as they were when this began."""
-        for key, chunks in groupby(self._documents(tenant, target), key=lambda hit: (hit["sort"][0], hit["sort"][1])):
+        documents_of = self._documents(tenant, self._indexes.target(index.generation))
+        for key, chunks in groupby(documents_of, key=lambda hit: (hit["sort"][0], hit["sort"][1])):
             checksums, whole, user = {}, True, None
             for hit in chunks:
                 fields = hit["fields"]
                 checksums[hit["sort"][2]] = fields["checksum"][0]
                 whole = whole and fields["embedded"][0]
                 user = fields.get("user", [None])[0]
-            yield key, _Held(checksums, whole, routing_of(self._routing, tenant, user))
+            yield key, _Held(checksums, whole, routing_of(index.routing, tenant, user))
 
     def _documents(self, tenant: str, target: str) -> Iterator[dict[str, Any]]:
         with self._server.speaking():
@@ -176,34 +175,36 @@ class Verifier:
             with self._server.speaking():
                 client.close_point_in_time(id=point)
 
-    def _stored(self, tenant: str) -> Iterator[tuple[Key, _Held]]:
+    def _stored(self, tenant: str, rule: str | None) -> Iterator[tuple[Key, _Held]]:
         """The messages of the database that are to be in the index, in order."""
         session = 0
         while some := self._database.read(partial(changes.sessions_after, tenant=tenant, session=session)):
             for session, _ in some:
                 first = 1
                 while first:
-                    page = partial(self._page, tenant, session, first)
+                    page = partial(self._page, tenant, rule, session, first)
                     held, first = self._database.read(page, snapshot=True)
                     yield from (((session, seq), one) for seq, one in held.items())
 
-    def _page(self, tenant: str, session: int, first: int, conn: Connection) -> tuple[dict[int, _Held], int]:
+    def _page(
+        self, tenant: str, rule: str | None, session: int, first: int, conn: Connection
+    ) -> tuple[dict[int, _Held], int]:
         """Some messages of a session from one on, and where the next ones begin, 0 where there are none."""
         wanted = select(messages.c.seq).where(messages.c.session == session, messages.c.seq >= first)
         last = conn.execute(wanted.order_by(messages.c.seq).offset(PAGE - 1).limit(1)).scalar()
         end = conn.execute(select(func.max(messages.c.seq)).where(messages.c.session == session)).scalar() or 0
-        held = self._wanted(conn, tenant, session, [(first, end if last is None else last)])
+        held = self._wanted(conn, tenant, rule, session, [(first, end if last is None else last)])
         return held, 0 if last is None or last == end else last + 1
 
     def _wanted(
-        self, conn: Connection, tenant: str, session: int, spans: Iterable[tuple[int, int]]
+        self, conn: Connection, tenant: str, rule: str | None, session: int, spans: Iterable[tuple[int, int]]
     ) -> dict[int, _Held]:
         """What the index should hold of some messages."""
         owner = owner_of(conn, tenant, session)
         if owner is None:
             return {}
         held = {}
-        routing = routing_of(self._routing, tenant, owner.user_id)
+        routing = routing_of(rule, tenant, owner.user_id)
         for first, last in spans:
             work = Work([], [])
             read(conn, work, session, first, last)
@@ -218,13 +219,15 @@ class Verifier:
         return {document["chunk"]: document["checksum"] for document in made}
 
     def _confirmed(
-        self, tenant: str, target: str, suspects: Sequence[tuple[Key, _Held | None]]
+        self, tenant: str, index: Index, suspects: Sequence[tuple[Key, _Held | None]]
     ) -> Iterator[Difference]:
         """Those that differ still, and nothing that is pending accounts for it."""
         keys = [key for key, _ in suspects]
-        before = self._database.read(partial(self._expected, tenant, keys), snapshot=True)
+        expected = partial(self._expected, tenant, index.routing, keys)
+        before = self._database.read(expected, snapshot=True)
+        target = self._indexes.target(index.generation)
         found = self._look_up(target, {key: (held, before[key][1]) for key, held in suspects})
-        after = self._database.read(partial(self._expected, tenant, keys), snapshot=True)
+        after = self._database.read(expected, snapshot=True)
         for key in keys:
             session_id, wanted, settled = after[key]
             held = found.get(key)
@@ -233,7 +236,7 @@ class Verifier:
                 yield Difference(key[0], session_id, key[1], kind)
 
     def _expected(
-        self, tenant: str, keys: Sequence[Key], conn: Connection
+        self, tenant: str, rule: str | None, keys: Sequence[Key], conn: Connection
     ) -> dict[Key, tuple[str, _Held | None, bool]]:
         """Of each message its session's id, what the index should hold, and whether nothing of it is pending."""
         told = {}
@@ -242,7 +245,7 @@ class Verifier:
             name = _name(conn, tenant, session)
             pending = bool(changes.changes(conn, tenant, session, 1))
             aside = changes.aside_of(conn, tenant, session)
-            held = self._wanted(conn, tenant, session, [(seq, seq) for seq in seqs])
+            held = self._wanted(conn, tenant, rule, session, [(seq, seq) for seq in seqs])
             for seq in seqs:
                 told[session, seq] = (name, held.get(seq), not pending and seq not in aside)
         return told
