@@ -106,8 +106,8 @@ class IndexWorker(Protocol):
         """What waits to be delivered."""
         ...
 
-    def catch_up(self) -> None:
-        """Deliver what is due.
+    def catch_up(self, now_and_then: Callable[[], None] = ...) -> None:
+        """Deliver what was written until now, or wait until others have who are at it, or until :meth:`stop`.
 
         Raises:
             IndexUnavailable: when the index cannot take it just now.

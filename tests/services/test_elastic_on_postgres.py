@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 from elasticsearch import Elasticsearch
+from sqlalchemy import create_engine
 
-from agent_session_core import ElasticsearchIndex, Message, SessionNotActive, SessionStore
+from agent_session_core import ElasticsearchIndex, IndexUnavailable, Message, SessionNotActive, SessionStore
 from agent_session_core.search.elastic import delivering
 from tests.services.conftest import Open, index_of, remove
 from tests.services.test_elastic_delivery import WORDS, change, waiting
@@ -68,6 +70,28 @@ def test_writers_and_workers_at_once(open_store: Open, monkeypatch: pytest.Monke
     index_of(stores[0]).drain("default")
     assert waiting(stores[0]) == 0
     assert stores[0].verify().consistent
+
+
+def test_a_process_that_stands_still_while_it_takes_changes(open_store: Open, url: str) -> None:
+    """Searches keep their time, deletions are told by the receipt alone, and workers say why they do not go on."""
+    store = open_store()
+    index_of(store)._settings.timeout = 2.0
+    store.session("s", user_id="ana").append(Message.user("apple"))
+    assert len(store.search("apple", wait=True)) == 1
+    store.session("s", user_id="ana").append(Message.user("an apple more"))
+    engine = create_engine(url)
+    with engine.begin() as conn:
+        conn.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtextextended('agent_session elasticsearch', 0))")
+        start = time.monotonic()
+        with pytest.raises(IndexUnavailable, match="stands still"):
+            store.search("apple", wait=True)
+        assert len(store.search("apple", wait=True, on_outage="keyword")) == 2
+        receipt = store.session("s", user_id="ana").delete()
+        assert not receipt.complete
+        assert time.monotonic() - start < 25
+    engine.dispose()
+    assert not store.search("apple", wait=True)
+    assert store.receipt(receipt.id).complete
 
 
 def test_searching(open_store: Open) -> None:

@@ -248,8 +248,14 @@ def test_there_and_back(open_own: Open, tmp_path: Path) -> None:
         with pytest.raises(IndexUnavailable, match="Elasticsearch"):
             embedded._index.drain("default")  # type: ignore[union-attr]  # it has one
         embedded.reindex()
+        with pytest.raises(IndexUnavailable, match=r"brought back.*store.reindex"):
+            store.search("apple", wait=True)
         assert len(embedded.search("apple")) == 2
         assert embedded.verify().consistent
+        store.reindex()
+        assert len(store.search("apple", wait=True)) == 2
+        with pytest.raises(IndexUnavailable, match="Elasticsearch"):
+            embedded.search("apple")
 
 
 @pytest.mark.parametrize(("shards", "routing"), [(3, None), (3, "tenant"), (3, "user")])
@@ -290,6 +296,30 @@ def test_an_index_keeps_its_own_rule(open_own: Open) -> None:
     (current,) = worker._database.read(outbox.indexes)
     assert (current.shards, current.routing) == (1, None)
     assert len(app.search("apple", user_id="user 3", limit=100, wait=True)) == 10
+
+
+def test_a_first_search_keeps_its_time(proxy: Proxy, open_own: Open) -> None:
+    """Also where the index must be made first, and the server takes the request and never answers."""
+    proxy.trouble = slow(20)
+    store = open_own(proxy.address, settings={"timeout": 1.0, "follow": False})
+    store.session("s").append(Message.user("apple"))
+    for wait in (False, True):
+        start = time.monotonic()
+        with pytest.raises(IndexUnavailable, match="did not answer in time"):
+            store.search("apple", wait=wait)
+        assert time.monotonic() - start < 8
+    assert store.search("apple", on_outage="keyword")[0].message.text == "apple"
+    proxy.trouble = None
+
+
+def test_an_answer_that_is_none(proxy: Proxy, store: SessionStore) -> None:
+    """What is no answer of Elasticsearch's is told as an outage, or answered from the database."""
+    proxy.change = lambda path, body: b"{}"
+    for asking in (lambda: store.search("apple"), store.verify):
+        with pytest.raises(IndexUnavailable, match="cannot be read"):
+            asking()
+    assert store.search("apple", user_id="ana", on_outage="keyword")[0].message.text == "A red apple."
+    proxy.change = None
 
 
 def test_damage_is_seen_and_mended(open_own: Open, client: Elasticsearch) -> None:

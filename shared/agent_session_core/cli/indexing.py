@@ -43,7 +43,7 @@ def index(
         worker.told = telling.delivered
         with counted("Indexing", worker.backlog().messages, things=True) as advance:
             telling.advance = advance
-            worker.catch_up()
+            worker.catch_up(telling.now_and_then)
         telling.tell()
         if follow:
             worker.follow(telling.now_and_then)

@@ -7,9 +7,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal_column, select
 
 from agent_session_core.errors import IndexUnavailable
-from agent_session_core.sql.tables import elastic_indexes, elastic_sessions, outbox, sessions
+from agent_session_core.sql.tables import database, elastic_indexes, elastic_sessions, outbox, sessions
 
-__all__ = ["require_here", "take_over"]
+__all__ = ["let_go", "require_free", "require_here", "take_over"]
+
+TAKEN_BACK = "index taken back"
+"""What the database says of itself when its index was on Elasticsearch, and no longer is."""
 
 
 def require_here(conn: Connection) -> None:
@@ -41,3 +44,22 @@ def take_over(conn: Connection) -> None:
         )
         told = select(*columns).where(sessions.c.last_seq > 0)
         conn.execute(insert(outbox).from_select(["tenant", "session", "first_seq", "last_seq"], told))
+        conn.execute(insert(database).values(key=TAKEN_BACK, value="yes"))
+
+
+def require_free(conn: Connection) -> None:
+    """Check that an index on Elasticsearch may be begun by the way, as one is where there was none.
+
+    Raises:
+        IndexUnavailable: when it was there, and was brought back into the database.
+    """
+    if conn.execute(select(database.c.value).where(database.c.key == TAKEN_BACK)).first():
+        raise IndexUnavailable(
+            "index: it was brought back from Elasticsearch into the database; open the store without the server's "
+            "address, or call store.reindex() to have it there again"
+        )
+
+
+def let_go(conn: Connection) -> None:
+    """Have the index on Elasticsearch from now on, whatever was before."""
+    conn.execute(delete(database).where(database.c.key == TAKEN_BACK))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -14,20 +15,36 @@ from agent_session_core.sql.tables import sessions
 
 T = TypeVar("T")
 
-__all__ = ["alone", "hold", "holding"]
+__all__ = ["alone", "alone_within", "hold", "holding"]
 
 _HOLD = Statement(
     select(sessions.c.id)
     .where(sessions.c.id == bindparam("session"))
     .with_for_update(key_share=True)  # leases refer to the row, and may be added meanwhile
 )
-_ALONE = Statement(select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("what"), cast(0, BigInteger)))))
+_WHAT = func.hashtextextended(bindparam("what"), cast(0, BigInteger))
+_ALONE = Statement(select(func.pg_advisory_xact_lock(_WHAT)))
+_TRY_ALONE = Statement(select(func.pg_try_advisory_xact_lock(_WHAT)))
+LOOK_AGAIN = 0.02
+"""Seconds between two looks at whether another one is still at something."""
 
 
 def alone(conn: Connection, what: str) -> None:
     """Until this transaction ends, no other one is at ``what`` too; waits for one that is."""
     if conn.dialect.name != "sqlite":
         _ALONE.all(conn, {"what": f"agent_session {what}"})
+
+
+def alone_within(conn: Connection, what: str, seconds: float) -> bool:
+    """As :func:`alone`, but waits no longer than so many seconds; whether it came to that."""
+    if conn.dialect.name == "sqlite":
+        return True
+    deadline = time.monotonic() + seconds
+    while not (_TRY_ALONE.one(conn, {"what": f"agent_session {what}"}) or (False,))[0]:
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(LOOK_AGAIN)
+    return True
 
 
 def hold(conn: Connection, session: int) -> None:

@@ -25,8 +25,9 @@ LONGEST_PAUSE = 1.0
 
 _RACES = frozenset({"40001", "40P01", "23503", "23505"})
 """Serialization failure and deadlock; a key that is gone or taken: by a transaction that was faster."""
-_NOT_READY = frozenset({"57P01", "57P02", "57P03", "53300", "25006"})
-"""Shutting down, starting, too many connections, and read-only: a standby that is about to take over."""
+_NOT_READY = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "53300", "25006"})
+"""Shutting down, starting, idle for too long for the server, too many connections, and read-only: a standby that is
+about to take over."""
 
 _REMEDIES = {
     "28": "check user and password in the URL",

@@ -41,6 +41,11 @@ SNAPSHOT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 WRITING = {"isolation_level": "READ COMMITTED"}  # works lock what they change first, and then read how it stands
 
 _SETTINGS = "SELECT current_setting('server_encoding'), current_setting('synchronous_commit'), current_schema()"
+_IDLE = (
+    "SELECT set_config('idle_in_transaction_session_timeout', '60s', false) "
+    "WHERE current_setting('idle_in_transaction_session_timeout') = '0'"
+)
+"""A process that stands still in the middle of a transaction holds up others no longer than that."""
 _DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 
 
@@ -70,9 +75,10 @@ def needing_driver(url: URL) -> Iterator[None]:
 
 
 def prepare(connection: Any, _record: object) -> None:
-    """Set up a new connection of ours: what is acknowledged is on the disk, whatever the server's default."""
+    """Set up a new connection of ours, whatever the server's defaults: what is acknowledged is on the disk."""
     cursor = connection.cursor()
     cursor.execute(_DURABLE)
+    cursor.execute(_IDLE)
     cursor.close()
     connection.commit()
 

@@ -203,6 +203,7 @@ outbox = Table(
     Column("queued_at", BigInteger, nullable=False, server_default=this_moment()),
     Index(None, "tenant", "session", "id"),
     Index("ix_outbox_error", "tenant", sqlite_where=text("error IS NOT NULL")),
+    Index("ix_outbox_generation", "generation", sqlite_where=text("generation IS NOT NULL")),
     sqlite_autoincrement=True,
 )
 """What the index must look at again: messages ``first_seq`` to ``last_seq`` of a session changed (came, went or were

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from agent_session_core.errors import IndexUnavailable
-from agent_session_core.search.elastic.client import LOST, may_pass, reason_of
+from agent_session_core.search.elastic.client import LOST, is_busy, reason_of
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -20,11 +20,14 @@ MOST_BYTES = 4 * 1024 * 1024
 """Bytes of one request, unless a single document is larger."""
 MOST_OPERATIONS = 1_000
 """Documents of one request."""
+LOOK_AGAIN = 0.1
+"""Seconds between two looks at whether to stop."""
 FIRST_WAIT, LONGEST_WAIT = 0.25, 10.0
 """Seconds before a request is tried again; doubled each time, and drawn by chance from nothing to that."""
 
 _DONE = frozenset({200, 201, 409})
 _PASSING = frozenset({429, 500, 502, 503, 504})
+_REFUSED = frozenset({400, 413})
 
 
 class Operation(NamedTuple):
@@ -58,6 +61,7 @@ def send(
     *,
     patience: float,
     before_each: Callable[[], None] = lambda: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> dict[int, str]:
     """Write and delete documents through an alias; why some were refused for good, by their places.
 
@@ -67,16 +71,17 @@ def send(
         client: with its time for one request.
         target: an alias; where there is none, nothing is written (and no index made by itself).
         operations: what to do.
-        patience: seconds for which requests that fail are tried again.
+        patience: seconds for which what the server refuses for now is tried again; one that cannot be reached is not.
         before_each: called before each request; what it raises ends the sending.
+        stop: asked before what was refused is tried again; True ends the sending.
 
     Raises:
         ApiError, TransportError: the driver's own, when the server cannot do it just now, or the alias is missing.
-        IndexUnavailable: when documents are refused for longer than ``patience`` for reasons that may pass.
+        IndexUnavailable: when documents are refused for reasons that may pass, or that are not their own.
     """
     refused: dict[int, str] = {}
     for batch in _batches(operations):
-        refused |= _send(client, target, batch, time.monotonic() + patience, before_each)
+        refused |= _send(client, target, batch, time.monotonic() + patience, before_each, stop)
     return refused
 
 
@@ -86,18 +91,25 @@ def _send(
     batch: list[tuple[int, Operation]],
     deadline: float,
     before_each: Callable[[], None],
+    stop: Callable[[], bool],
 ) -> dict[int, str]:
     from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
     def is_over(state: RetryCallState) -> bool:
-        return time.monotonic() + (state.upcoming_sleep or 0) > deadline
+        return stop() or time.monotonic() + (state.upcoming_sleep or 0) > deadline
+
+    def rest(seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not stop() and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, LOOK_AGAIN))
 
     refused: dict[int, str] = {}
     waiting = batch
     patiently = Retrying(
         stop=is_over,
         wait=wait_random_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT),
-        retry=retry_if_exception(lambda error: isinstance(error, _Busy) or may_pass(error)),
+        sleep=rest,
+        retry=retry_if_exception(lambda error: isinstance(error, _Busy) or is_busy(error)),
         reraise=True,
     )
     for attempt in patiently:
@@ -142,9 +154,16 @@ def _once(
             again.append((place, operation))
         elif status == 404:
             raise IndexUnavailable(LOST)
-        else:
+        elif _is_its_own(status, why):
             refused[place] = f"{status} {reason_of(why)}"
+        else:
+            raise IndexUnavailable(f"Elasticsearch refuses to write ({status} {reason_of(why)}); see the index there")
     return again
+
+
+def _is_its_own(status: int, why: Any) -> bool:
+    """Whether a document was refused for what it is: not for a block on the index, a closed one, or missing rights."""
+    return status in _REFUSED and not (isinstance(why, Mapping) and why.get("type") == "index_closed_exception")
 
 
 def _batches(operations: Iterable[Operation]) -> Iterator[list[tuple[int, Operation]]]:

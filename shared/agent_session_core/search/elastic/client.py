@@ -15,7 +15,7 @@ from agent_session_core.errors import IndexUnavailable, InvalidInput
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
-__all__ = ["LOST", "Server", "is_client", "make_client", "may_pass", "reason_of"]
+__all__ = ["LOST", "Server", "is_busy", "is_client", "make_client", "reason_of"]
 
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 """Answers after which the same request may be answered."""
@@ -134,13 +134,11 @@ class Server:
             self._client.close()
 
 
-def may_pass(error: BaseException) -> bool:
-    """Whether the same request may be answered later."""
-    from elasticsearch import ApiError, ConnectionError, ConnectionTimeout
+def is_busy(error: BaseException) -> bool:
+    """Whether the server is there, and may answer the same request later."""
+    from elasticsearch import ApiError
 
-    if isinstance(error, ApiError):
-        return error.status_code in _PASSING
-    return isinstance(error, ConnectionError | ConnectionTimeout)
+    return isinstance(error, ApiError) and error.status_code in _PASSING
 
 
 def reason_of(error: Any) -> str:

@@ -6,10 +6,11 @@ carry the number of the change as their version, so that what is sent twice, or 
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -59,10 +60,24 @@ class Only(NamedTuple):
 
 
 class _Pace(NamedTuple):
-    """Seconds for which requests that fail are tried again, and seconds that one may take."""
+    """How long a delivery may take.
+
+    Attributes:
+        patience: seconds for which what the server refuses for now is tried again.
+        most: seconds that a request may take.
+        deadline: the moment (monotonic) by which all of it is to be done.
+        stop: whether it is to end.
+    """
 
     patience: float
-    seconds: float
+    most: float
+    deadline: float
+    stop: Callable[[], bool]
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the next request may take."""
+        return max(0.05, min(self.most, self.deadline - time.monotonic()))
 
 
 class _Place(NamedTuple):
@@ -118,20 +133,20 @@ class Deliverer:
 
         Args:
             only: which changes.
-            hurry: seconds that a request may take, and no second try; without it, there is time.
+            hurry: seconds that it may take, with no second try of anything; without it, there is time.
             told: called with the number of messages of each batch.
-            stop: asked before each batch.
+            stop: asked before each batch, and before what was refused is tried again.
 
         Raises:
             IndexUnavailable: when the server cannot take it; nothing is lost, others may try at once.
             EmbeddingChanged: when the embedder gives vectors of other dimensions than before.
         """
-        pace = _Pace(self._patience, self._bulk_seconds)
+        pace = self._pace(stop)
         if hurry is not None:
-            pace = _Pace(0.0, max(0.05, min(hurry, self._bulk_seconds)))
+            pace = pace._replace(patience=0.0, deadline=time.monotonic() + hurry)
         count = 0
         while not stop():
-            self._indexes.make()
+            self._indexes.make(pace.seconds)
             size = self._some(only, pace)
             if not size:
                 break
@@ -139,12 +154,29 @@ class Deliverer:
             count += size
         return count
 
+    def check(self) -> None:
+        """See that the server is there.
+
+        Raises:
+            IndexUnavailable: when it cannot be reached, or does not let us in.
+        """
+        with self._server.speaking():
+            self._server.client(self._settings.timeout).info()
+
+    def owes(self, up_to: int) -> bool:
+        """Whether changes up to a number are still to come to an index that can be written to from here."""
+        return self._database.read(partial(self._owes, up_to))
+
+    def _owes(self, up_to: int, conn: Connection) -> bool:
+        mine = [index.generation for index in outbox.indexes(conn) if self._indexes.fits(index)]
+        return any(outbox.owed(conn, generation, up_to) for generation in mine)
+
     def _some(self, only: Only, pace: _Pace) -> int:
         self._release()
         now = time.time_ns() // 1_000
         until = now + int(self._settings.lease * 1_000_000)
         worker = uuid.uuid4().hex  # for these changes alone: a thread of this process may be too late as any other
-        fits, claimed = self._database.write(partial(self._claim, worker, only, now, until))
+        fits, claimed = self._database.write(partial(self._claim, worker, only, pace, now, until))
         if not claimed:
             return 0
         try:
@@ -173,10 +205,14 @@ class Deliverer:
                 self._to_release.append(left)
                 raise
 
+    def _pace(self, stop: Callable[[], bool] = lambda: False) -> _Pace:
+        return _Pace(self._patience, self._bulk_seconds, math.inf, stop)
+
     def _claim(
-        self, worker: str, only: Only, now: int, until: int, conn: Connection
+        self, worker: str, only: Only, pace: _Pace, now: int, until: int, conn: Connection
     ) -> tuple[list[Index], list[Claimed]]:
-        fits = [index for index in outbox.indexes(conn, held=True) if self._indexes.fits(index) and index.made]
+        there = outbox.indexes(conn, held=True, within=pace.seconds)
+        fits = [index for index in there if self._indexes.fits(index) and index.made]
         generations = [index.generation for index in fits]
         if not fits:
             return [], []
@@ -227,7 +263,6 @@ class Deliverer:
 
     def _send(self, works: Sequence[Work], fits: Sequence[Index], pace: _Pace, until: int) -> None:
         """Send every document, and wait for the acknowledgement of each."""
-        client = self._server.client(pace.seconds)
 
         def check() -> None:
             if time.time_ns() // 1_000 + int(pace.seconds * 1_000_000) > until:
@@ -242,7 +277,7 @@ class Deliverer:
                 places: list[_Place] = []
                 of_index = [work for work in works if generation in work.generations]
                 operations = self._operations(of_index, routing, now, places)
-                refused = bulk.send(client, target, operations, patience=pace.patience, before_each=check)
+                refused = self._bulk(target, operations, pace, check)
                 for place, reason in refused.items():
                     work, seq = places[place]
                     if not any(one.first_seq == seq and one.leased_until == ASIDE for one in work.delayed):
@@ -253,7 +288,28 @@ class Deliverer:
                     stones = [
                         bulk.writing(str(one), version, None, tombstone(now, one)) for one, version in gone.items()
                     ]
-                    bulk.send(client, target, stones, patience=pace.patience, before_each=check)
+                    self._bury_under(target, stones, pace, check)
+
+    def _bulk(
+        self, target: str, operations: Iterable[bulk.Operation], pace: _Pace, check: Callable[[], None]
+    ) -> dict[int, str]:
+        """Send operations; why some were refused for good, by their places."""
+        client = self._server.client(pace.seconds)
+        return bulk.send(client, target, operations, patience=pace.patience, before_each=check, stop=pace.stop)
+
+    def _bury_under(
+        self, target: str, stones: Iterable[bulk.Operation], pace: _Pace, check: Callable[[], None]
+    ) -> None:
+        """Send tombstones of sessions that are gone: all of them, or it is not done.
+
+        Raises:
+            IndexUnavailable: where one is refused.
+        """
+        refused = self._bulk(target, stones, pace, check)
+        if refused:
+            raise IndexUnavailable(
+                f"{self._server.name}: it refuses to delete ({next(iter(refused.values()))}); see the index there"
+            )
 
     def _operations(
         self, works: Sequence[Work], rule: str | None, now: int, places: list[_Place]
@@ -285,8 +341,7 @@ class Deliverer:
             IndexUnavailable: when the server cannot take it just now.
         """
         with self._server.speaking():
-            pace = _Pace(self._patience, self._bulk_seconds)
-            self._bury(generation, sessions, time.time_ns() // 1_000, pace, lambda: None)
+            self._bury(generation, sessions, time.time_ns() // 1_000, self._pace(), lambda: None)
 
     def _bury(
         self, generation: int, sessions: dict[int, int], now: int, pace: _Pace, check: Callable[[], None]
@@ -309,7 +364,7 @@ class Deliverer:
             operations = [
                 bulk.writing(hit["_id"], sessions[hit["sort"][0]], hit.get("_routing"), tombstone(now)) for hit in found
             ]
-            bulk.send(client, target, operations, patience=pace.patience, before_each=check)
+            self._bury_under(target, operations, pace, check)
             if len(found) < PAGE:
                 break
             after = found[-1]["sort"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent_session_core.errors import EmbeddingChanged, IndexUnavailable
+from agent_session_core.errors import EmbeddingChanged, IndexUnavailable, SessionError
 from agent_session_core.models import SearchResults
 from agent_session_core.search import changes
 from agent_session_core.search import statements as sql
@@ -156,7 +158,8 @@ class ElasticIndex:
         self._check_process()
         asking = Asking(self._server, self._settings)
         try:
-            return self._answer(request, asking)
+            with self._understanding():
+                return self._answer(request, asking)
         except EmbeddingChanged:
             raise
         except IndexUnavailable as error:
@@ -190,7 +193,8 @@ class ElasticIndex:
             IndexUnavailable: when the server cannot answer just now, or the index is missing there.
         """
         self._check_process()
-        return self._verifier.report(tenant)
+        with self._understanding():
+            return self._verifier.report(tenant)
 
     def repair(self, tenant: str) -> IndexReport:
         """Index anew whatever differs, try again what was set aside, and index what is pending; how it stands then.
@@ -208,7 +212,8 @@ class ElasticIndex:
             self._indexes.require(index)
             if self._indexes.is_lost(index):
                 self.reindex(tenant)
-            mend(self._database, self._verifier, tenant)
+            with self._understanding():
+                mend(self._database, self._verifier, tenant)
         self._deliverer.deliver(Only(tenant))
         return self.verify(tenant)
 
@@ -240,6 +245,19 @@ class ElasticIndex:
         self._check_process()
         expunge(self._database, self._server, self._indexes, wait=True)
 
+    @contextmanager
+    def _understanding(self) -> Iterator[None]:
+        """Within this, an answer of no known shape is no answer: another program's document, or another server's."""
+        try:
+            yield
+        except SessionError:
+            raise
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise IndexUnavailable(
+                f"{self._server.name}: its answer cannot be read ({type(error).__name__}); see that it is "
+                "Elasticsearch, and that nobody else writes into the index"
+            ) from error
+
     def _upkeep(self) -> None:
         if purge(self._database, self._server, self._indexes, self._deliverer):
             expunge(self._database, self._server, self._indexes, wait=False)
@@ -252,7 +270,7 @@ class ElasticIndex:
             self._wait(request, asking)
         plan = self._database.read(partial(self._plan, request), snapshot=True)
         if plan.current is None or not plan.current.made:
-            self._indexes.make()
+            self._indexes.make(asking.left)
             plan = self._database.read(partial(self._plan, request), snapshot=True)
         if plan.current is None or not plan.current.made:
             raise IndexUnavailable(f"{self._server.name}: the index is being made anew; try again when it is done")
@@ -283,6 +301,8 @@ class ElasticIndex:
         excluded = sql.numbers_of(conn, tenant, request.exclude_session_ids or ())
         waits = changes.why_waiting(conn, tenant, user_id)
         reason = None if waits is None else f"some messages have no vectors yet: {waits}"
+        if index is not None and outbox.is_being_filled(conn, index):
+            reason = "the index is being filled: not all that was stored before it can be found yet"
         return _Plan(index, profile, Where(chosen, excluded), reason)
 
     def _vector(

@@ -17,6 +17,7 @@ from agent_session_core.errors import EmbeddingChanged
 from agent_session_core.search.elastic import outbox
 from agent_session_core.search.elastic.mapping import FORMAT, definition
 from agent_session_core.search.elastic.outbox import Index
+from agent_session_core.search.elsewhere import require_free
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from agent_session_core.sql.engine import Database
 
 __all__ = ["Indexes", "answering"]
+
+MAKING = 30.0
+"""Seconds that making an index may take."""
 
 
 def answering(indexes: Sequence[Index]) -> Index | None:
@@ -102,8 +106,11 @@ class Indexes:
                 f"{FORMAT}); open it with those, or call store.reindex()"
             )
 
-    def make(self) -> None:
+    def make(self, seconds: float = MAKING) -> None:
         """Make what is to be there and is not yet, and put into the outbox what is to come into it.
+
+        Args:
+            seconds: that a request may take.
 
         Raises:
             IndexUnavailable: when the server cannot do it just now.
@@ -114,7 +121,7 @@ class Indexes:
             found = self._database.read(outbox.indexes)
         for index in found:
             if not index.made and self.fits(index):
-                self._make(index)
+                self._make(index, seconds)
             if index.announced < index.announce_to:
                 while self._database.write(partial(outbox.announce_some, generation=index.generation)):
                     pass
@@ -151,13 +158,14 @@ class Indexes:
 
     def _begin_first(self, conn: Connection) -> None:
         if not outbox.indexes(conn, held=True):
+            require_free(conn)
             outbox.begin(conn, self.new([], building=False))
 
-    def _make(self, index: Index) -> None:
+    def _make(self, index: Index, seconds: float) -> None:
         from elasticsearch import BadRequestError
 
         with self._server.speaking():
-            client = self._server.client(max(self._settings.timeout, 30.0))
+            client = self._server.client(seconds)
             aliases: dict[str, Any] = {self.target(index.generation): {}} | ({} if index.building else {self.name: {}})
             body = definition(self._settings, index.shards, self._analyzer)
             try:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select, update
 
+from agent_session_core.errors import IndexUnavailable
 from agent_session_core.ports import Backlog
 from agent_session_core.search.changes import ASIDE, Delayed
-from agent_session_core.sql.locks import alone, hold
+from agent_session_core.sql.locks import alone_within, hold
 from agent_session_core.sql.tables import (
     database,
     elastic_indexes,
@@ -42,8 +43,10 @@ __all__ = [
     "extent",
     "finish",
     "forget_aside",
+    "forget_others_aside",
     "identity",
     "indexes",
+    "is_being_filled",
     "mine",
     "newest",
     "owed",
@@ -57,6 +60,8 @@ __all__ = [
 
 MOST_ROWS = 1_000
 """Changes that one worker takes at a time."""
+PATIENCE = 30.0
+"""Seconds for which a worker waits for another one that takes changes."""
 MOST_SESSIONS = 500
 """Sessions that are announced in one transaction."""
 
@@ -98,10 +103,14 @@ def identity(conn: Connection) -> str:
     return str(conn.execute(select(database.c.value).where(database.c.key == "identity")).scalar_one())
 
 
-def indexes(conn: Connection, *, held: bool = False) -> list[Index]:
-    """The indexes there are; ``held``, nobody else takes changes or changes them until the transaction ends."""
-    if held:
-        alone(conn, "elasticsearch")
+def indexes(conn: Connection, *, held: bool = False, within: float = PATIENCE) -> list[Index]:
+    """The indexes there are; ``held``, nobody else takes changes or changes them until the transaction ends.
+
+    Raises:
+        IndexUnavailable: where another one holds them for longer than ``within`` seconds.
+    """
+    if held and not alone_within(conn, "elasticsearch", within):
+        raise IndexUnavailable("another worker stands still while it takes changes, and others wait for it; try again")
     wanted = select(*(_i[name] for name in Index._fields)).order_by(_i.generation)
     return [Index(*row) for row in conn.execute(wanted)]
 
@@ -232,6 +241,13 @@ def owed(
     return conn.execute(wanted).first() is not None
 
 
+def is_being_filled(conn: Connection, index: Index) -> bool:
+    """Whether an index lacks something of what was there before it, or that only others could bring."""
+    if index.announced < index.announce_to:
+        return True
+    return conn.execute(select(_o.id).where(_alone(index.generation)).limit(1)).first() is not None
+
+
 def owed_alone(conn: Connection, generation: int, up_to: int) -> bool:
     """Whether an index alone has not got a change up to a number; what is set aside left out."""
     wanted = select(_o.id).where(_alone(generation), _o.id <= up_to).limit(1)
@@ -287,6 +303,12 @@ def forget_aside(conn: Connection, session: int, generation: int | None, spans: 
     for first, last in spans:
         here = and_(_o.session == session, _o.leased_until == ASIDE, _o.first_seq.between(first, last), of_index)
         conn.execute(delete(outbox).where(here))
+
+
+def forget_others_aside(conn: Connection, generation: int) -> None:
+    """Drop what was set aside for other indexes than a new one, which has been offered everything."""
+    others = or_(_o.generation.is_(None), _o.generation != generation)
+    conn.execute(delete(outbox).where(_o.leased_until == ASIDE, others))
 
 
 def _change(tenant: str, session: int, first: int, last: int) -> dict[str, Any]:

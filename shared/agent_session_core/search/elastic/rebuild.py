@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from agent_session_core.errors import IndexUnavailable
 from agent_session_core.search.elastic import outbox, profiles
 from agent_session_core.search.elastic.indexes import Indexes, answering
+from agent_session_core.search.elsewhere import let_go
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +62,7 @@ def rebuild(
 def _begin(indexes: Indexes, lost: set[int], conn: Connection) -> tuple[list[int], int]:
     """The generation that is being built, begun now where there is none that fits, and those that are given up."""
     there = outbox.indexes(conn, held=True)
+    let_go(conn)
     building = next((one for one in there if one.building and one.generation not in lost and indexes.fits(one)), None)
     given_up = [one.generation for one in there if one.generation in lost or (one.building and one is not building)]
     for one in given_up:
@@ -82,6 +84,7 @@ def _finish(generation: int, up_to: int, conn: Connection) -> tuple[bool, list[i
         return False, []
     old = answering(there)
     outbox.change_index(conn, generation, building=False)
+    outbox.forget_others_aside(conn, generation)
     if old is None or old.generation == generation:
         return True, []
     _drop(conn, old.generation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from agent_session_core.sql.engine import Database
 
 __all__ = ["Worker"]
+
+LOOK_AGAIN = 0.2
+"""Seconds between two looks at changes that another worker is at."""
 
 
 class Worker:
@@ -45,13 +49,20 @@ class Worker:
         """What waits to be delivered."""
         return self._database.read(outbox.backlog)
 
-    def catch_up(self) -> None:
-        """Deliver what is due.
+    def catch_up(self, now_and_then: Callable[[], None] = lambda: None) -> None:
+        """Deliver what was written until now, or wait until others have who are at it, or until :meth:`stop`.
 
         Raises:
             IndexUnavailable: when the server cannot take it just now.
         """
-        self._deliver(self._follower)
+        self._deliverer.check()
+        up_to = self._database.read(outbox.newest)
+        while True:
+            self._deliver(self._follower)
+            if self._follower.stopping or not self._deliverer.owes(up_to):
+                return
+            now_and_then()
+            time.sleep(LOOK_AGAIN)
 
     def follow(self, now_and_then: Callable[[], None]) -> None:
         """Deliver what comes, and try again where that fails, until :meth:`stop`."""
