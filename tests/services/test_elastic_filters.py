@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -179,3 +180,38 @@ def test_a_search_decides_by_the_message_itself(shared: Open) -> None:
     assert hit.message.text == "a red apple"
     (hit,) = store.search("apple", metadata=Not(Compare("note", "text_match", "keep")))
     assert hit.message.text == "a green apple"
+
+
+def test_very_many_pieces_are_not_looked_for() -> None:
+    """What would have the server go through its tokens thousands of times is left to the database."""
+    each = [Compare(f"key {n}", "any", tuple(f"piece {m} of {n}" for m in range(50))) for n in range(190)]
+    assert "wildcard" not in json.dumps(query_of(Or(tuple(each))))
+    assert json.dumps(query_of(each[0])).count("wildcard") == 50
+
+
+LONG = "https://example.com/" + "p" * 900 + "/"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        Compare("url", "text_match", LONG[-200:] + "0577"),
+        Compare("url", "text_match_insensitive", (LONG[-200:] + "0577").upper()),
+        Compare("url", "contains", LONG[-200:] + "0577"),
+        Compare("url", "any", (LONG[-200:] + "0577", "no such")),
+        Compare("url", ">=", LONG + "0598"),
+        Or(tuple(Compare("url", "any", tuple(f"{LONG[-90:]}{n:04}" for n in range(m, m + 40))) for m in (560, 1_000))),
+    ],
+    ids=str,
+)
+def test_what_the_index_can_tell_only_roughly(shared: Open, tmp_path: Path, condition: Filter) -> None:
+    """Long pieces, long bounds and very many pieces choose what they choose in a database, however many come near."""
+    said = [Message.user(f"report {n} about a note", metadata={"url": f"{LONG}{n:04}"}) for n in range(600)]
+    found = []
+    with SessionStore.open(f"sqlite:///{tmp_path / 'sessions.db'}") as embedded:
+        for store in (embedded, shared()):
+            store.session("s").append(said)
+            hits = store.search("report about a note", metadata=condition, limit=100)
+            assert not hits.truncated
+            found.append({hit.message.text for hit in hits})
+    assert found[0] == found[1] != set()

@@ -11,6 +11,7 @@ import numpy as np
 from agent_session_core.filters import matches
 from agent_session_core.models import Explanation, Message, SearchHit
 from agent_session_core.search import statements as sql
+from agent_session_core.search.elastic.requests import is_rough
 from agent_session_core.search.hits import file_of, highlights
 from agent_session_core.search.ranking import Found, Ranking, Scored, by_message, by_session, score
 from agent_session_core.search.scoring import K1, WordScores
@@ -135,12 +136,21 @@ class Candidates:
 
 
 class Answer(NamedTuple):
-    """What was found, and how it came by its scores."""
+    """What was found, and how it came by its scores.
+
+    Attributes:
+        candidates: the messages of the lists.
+        scored: their scores.
+        question: what was asked.
+        most: the most that the question's words can earn.
+        cut: whether more may meet a condition than could be looked at.
+    """
 
     candidates: Candidates
     scored: Scored
     question: Question
     most: float
+    cut: bool = False
 
 
 def ranked(
@@ -155,7 +165,11 @@ def ranked(
 def hits_of(conn: Connection, request: SearchRequest, answer: Answer, words: Words) -> list[Hit]:
     """The hits, read from the database: what is no longer there, or is another's, or does not pass, is no hit."""
     candidates, scored = answer.candidates, answer.scored
-    ranking = Ranking.of(candidates, scored, candidates.allowed, request.min_score)
+    allowed = candidates.allowed
+    if is_rough(request):
+        meeting = sql.matching(conn, request.tenant, request.user_id, request.condition, None)
+        allowed = allowed & np.isin(candidates.message("id"), np.array(meeting, dtype=np.int64))
+    ranking = Ranking.of(candidates, scored, allowed, request.min_score)
     grouped = request.group_by == "session"
     read: list[tuple[Found, sql.Title, Message]] = []
     statuses: dict[int, str] = {}

@@ -132,7 +132,8 @@ class Asking:
         most = self._most(asked) if any("words" in name for name in bodies) else 0.0
         newest = max((one.created_at for one in found.pop("newest", ())), default=0)
         candidates = Candidates(found, average, profile.speakers)
-        return ranked(request, asked.mode, candidates, question, most, newest)
+        cut = requests.is_rough(request) and any(len(one) >= size for one in found.values())
+        return ranked(request, asked.mode, candidates, question, most, newest)._replace(cut=cut)
 
     def explained(self, target: str, answer: Answer, hits: list[Hit], words: Words) -> list[Hit]:
         """The hits with their explanations.

@@ -291,7 +291,7 @@ class ElasticIndex:
         hits = self._database.read(partial(hits_of, request=request, answer=answer, words=self._words), snapshot=True)
         if request.explain:
             hits = asking.explained(target, answer, hits, self._words)
-        return SearchResults([hit.hit for hit in hits], degraded=reason)
+        return SearchResults([hit.hit for hit in hits], degraded=reason, truncated=answer.cut)
 
     def _plan(self, request: SearchRequest, conn: Connection) -> _Plan:
         tenant, user_id = request.tenant, request.user_id

@@ -6,7 +6,8 @@ for a range of them, or for a piece of one, and means what it means in :mod:`age
 
 What is too long for a token cannot be decided by the index. A query is therefore either wide (it lets through
 everything that may match) or narrow (only what surely does), and a search takes the wide one: whoever reads the
-messages decides by :func:`agent_session_core.filters.matches`.
+messages decides by :func:`agent_session_core.filters.matches`. A condition that asks for what is too long, or for very
+many pieces of text, is rough: its wide query lets much through, and who asks it looks at more of what comes.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Any, TypeAlias
 
-from agent_session_core.filters import MAX_KEY, ORDERING, And, Compare, Filter, Not, Or
+from agent_session_core.filters import MAX_KEY, ORDERING, And, Compare, Filter, Not, Or, compares
 
-__all__ = ["FIELD", "query_of", "tokens_of"]
+__all__ = ["FIELD", "is_rough", "query_of", "tokens_of"]
 
 FIELD = "metadata"
 LONGEST = 2_000
@@ -30,7 +31,7 @@ LONGEST_PIECE = 100
 LONGEST_BOUND = 850
 """Bytes of a text or number that others are compared with in order, for the same reason; no float has as many."""
 MOST_PIECES = 50
-"""Pieces of text that one comparison makes the index look for."""
+"""Pieces of text that one condition makes the index look for, each by going through the tokens of a key."""
 
 _END = "\0"  # of a key; no key or value that can be asked for holds it
 _PRESENT, _EMPTY, _TEXT = "p", "z", "s"  # not null; "" or []; any text
@@ -56,16 +57,47 @@ def tokens_of(metadata: Mapping[str, Any]) -> list[str]:
 
 def query_of(condition: Filter, *, wide: bool = True) -> Query:
     """The query for what meets ``condition``: with ``wide`` all that may, else what surely does."""
+    return _query(condition, wide, looks=_count_pieces(condition) <= MOST_PIECES)
+
+
+def is_rough(condition: Filter) -> bool:
+    """Whether the wide query for ``condition`` may let through much that does not meet it."""
+    return (
+        _count_pieces(condition) > MOST_PIECES
+        or any(len(piece.encode()) > LONGEST_PIECE for one in compares(condition) for piece in _pieces(one))
+        or any(
+            isinstance(one.value, str) and len(one.value.encode()) > LONGEST_BOUND - LONGEST_KEY
+            for one in compares(condition)
+            if one.operator in ORDERING
+        )
+    )
+
+
+def _query(condition: Filter, wide: bool, *, looks: bool) -> Query:
     if isinstance(condition, And):
-        return {"bool": {"filter": [query_of(part, wide=wide) for part in condition.parts]}}
+        return {"bool": {"filter": [_query(part, wide, looks=looks) for part in condition.parts]}}
     if isinstance(condition, Or):
-        return _any_of([query_of(part, wide=wide) for part in condition.parts])
+        return _any_of([_query(part, wide, looks=looks) for part in condition.parts])
     if isinstance(condition, Not):
-        return _not(query_of(condition.part, wide=not wide))
+        return _not(_query(condition.part, not wide, looks=looks))
     if condition.operator in ("!=", "nin"):
         opposite = "==" if condition.operator == "!=" else "in"
-        return _not(_comparison(Compare(condition.key, opposite, condition.value), not wide))
-    return _comparison(condition, wide)
+        return _not(_comparison(Compare(condition.key, opposite, condition.value), not wide, looks))
+    return _comparison(condition, wide, looks)
+
+
+def _count_pieces(condition: Filter) -> int:
+    return sum(1 for one in compares(condition) for _ in _pieces(one))
+
+
+def _pieces(compare: Compare) -> list[str]:
+    """The pieces of text that a comparison looks for."""
+    value = compare.value
+    if compare.operator in ("text_match", "text_match_insensitive"):
+        return [value]
+    if compare.operator in ("contains", "any", "all"):
+        return [one for one in (value if isinstance(value, tuple) else [value]) if isinstance(one, str)]
+    return []
 
 
 def _tokens(value: Any) -> Iterator[str]:
@@ -92,9 +124,9 @@ def _tokens(value: Any) -> Iterator[str]:
         yield from (_KEY + _atom(key) for key in value)
 
 
-def _comparison(compare: Compare, wide: bool) -> Query:
+def _comparison(compare: Compare, wide: bool, looks: bool) -> Query:
     operator, value = compare.operator, compare.value
-    here = _Key(compare.key, wide)
+    here = _Key(compare.key, wide, looks)
     if operator == "is_empty":
         return _any_of([_not(here.one(_PRESENT)), here.one(_EMPTY)])
     if operator == "==":
@@ -115,11 +147,12 @@ def _comparison(compare: Compare, wide: bool) -> Query:
 
 
 class _Key:
-    """Queries for the tokens of one key."""
+    """Queries for the tokens of one key; ``looks``, also for those that hold a piece of text."""
 
-    def __init__(self, key: str, wide: bool) -> None:
+    def __init__(self, key: str, wide: bool, looks: bool) -> None:
         self._prefix = _prefix(key)
         self._wide = wide
+        self._looks = looks
 
     def one(self, token: str) -> Query:
         return {"term": {FIELD: self._prefix + token}}
@@ -146,6 +179,8 @@ class _Key:
 
     def piece(self, kind: str, piece: str) -> Query:
         """Texts that hold a piece."""
+        if not self._looks:
+            return self.one(_TEXT) if self._wide else _NOTHING
         written = piece.encode()
         if len(written) > LONGEST_PIECE:
             if not self._wide:
@@ -157,18 +192,13 @@ class _Key:
     def containing(self, values: Sequence[Any]) -> Query:
         """Lists, texts or objects that contain one of ``values``."""
         texts = [value for value in values if isinstance(value, str)]
-        parts = [self.among(_ELEMENT, values), self.among(_KEY, texts)]
-        if len(texts) <= MOST_PIECES:
-            parts += [self.piece(_TEXT_VALUE, text) for text in texts]
-        elif self._wide:
-            parts.append(self.one(_TEXT))
-        return _any_of(parts)
+        pieces = texts if self._looks else texts[:1]  # all the same then
+        whole = [self.among(_ELEMENT, values), self.among(_KEY, texts)]
+        return _any_of([*whole, *(self.piece(_TEXT_VALUE, text) for text in pieces)])
 
     def containing_all(self, values: Sequence[Any]) -> list[Query]:
         """Lists, texts or objects that contain each of ``values``."""
-        if len(values) <= MOST_PIECES:
-            return [self.containing([value]) for value in values]
-        return [self.containing([value]) for value in values[:MOST_PIECES]] if self._wide else [_NOTHING]
+        return [self.containing([value]) for value in values]
 
     def _undecided(self, found: Query) -> Query:
         """Of texts that are too long for a token: in a wide query all, in a narrow one none."""

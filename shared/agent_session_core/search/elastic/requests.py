@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent_session_core.content import to_microseconds
+from agent_session_core.search.elastic import metadata
 from agent_session_core.search.elastic.mapping import VECTOR
-from agent_session_core.search.elastic.metadata import query_of
 from agent_session_core.search.rows import WEIGHTS
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = [
     "by_vector",
     "by_words",
     "is_filtered",
+    "is_rough",
     "newest",
     "parts_of_words",
     "restriction",
@@ -77,9 +78,14 @@ def unfiltered(request: SearchRequest) -> SearchRequest:
     )
 
 
+def is_rough(request: SearchRequest) -> bool:
+    """Whether the database must say which messages meet the condition, since the index can tell only roughly."""
+    return request.condition is not None and metadata.is_rough(request.condition)
+
+
 def size_of(request: SearchRequest) -> int:
     """How many documents of each list are looked at."""
-    return max(DEPTH, 2 * request.limit)
+    return MOST_CANDIDATES if is_rough(request) else max(DEPTH, 2 * request.limit)
 
 
 def restriction(request: SearchRequest, where: Where) -> dict[str, Any]:
@@ -106,7 +112,7 @@ def restriction(request: SearchRequest, where: Where) -> dict[str, Any]:
     if request.max_length is not None:
         filters.append({"range": {"length": {"lte": request.max_length}}})
     if request.condition is not None:
-        filters.append(query_of(request.condition))
+        filters.append(metadata.query_of(request.condition))
     if not request.archived:
         excluded.append({"term": {"archived": True}})
     return {"bool": {"filter": filters, "must_not": excluded}}
