@@ -205,6 +205,26 @@ def test_an_acknowledged_message_is_on_the_disk(empty: URL) -> None:
     engine.dispose()
 
 
+def test_connections_that_the_server_ends_while_they_are_idle(empty: URL) -> None:
+    """A server that ends idle connections is noticed by nobody: another one is made."""
+    idle = empty.update_query_dict({"options": "-cidle_session_timeout=300ms"})
+    with SessionStore.open(idle, index="off") as store, ThreadPoolExecutor(4) as pool:
+        session = store.session("trip")
+        for number in range(2):
+            list(pool.map(lambda _: session.append(Message.user("x")), range(4)))
+            time.sleep(0.7)
+            assert session.count() == 4 * (number + 1)
+
+
+def test_a_process_that_stands_still_in_a_transaction(empty: URL) -> None:
+    """It holds up others for a minute at most, unless the caller's own settings say otherwise."""
+    asked = "SHOW idle_in_transaction_session_timeout"
+    for options, wanted in (("", "1min"), ("-cidle_in_transaction_session_timeout=5s", "5s")):
+        with SessionStore.open(empty.update_query_dict({"options": options}), index="off") as store:
+            for driver in (store._database.read, store._database.write):
+                assert driver(lambda conn: conn.exec_driver_sql(asked).scalar()) == wanted
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
