@@ -42,7 +42,7 @@ def make_client(target: object, options: Mapping[str, Any]) -> tuple[Elasticsear
     """
     if find_spec("elasticsearch") is None:
         raise InvalidInput(
-            "index: the Elasticsearch client is not installed; pip install agent-session-core[elasticsearch]"
+            "index: the Elasticsearch client is not installed; pip install 'agent-session-core[elasticsearch]'"
         )
     from elasticsearch import Elasticsearch
 
