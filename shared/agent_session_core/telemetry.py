@@ -63,7 +63,7 @@ class Telemetry:
             from opentelemetry import metrics, trace
         except ImportError:
             raise InvalidInput(
-                "telemetry: OpenTelemetry is not installed; pip install agent-session-core[telemetry]"
+                "telemetry: OpenTelemetry is not installed; pip install 'agent-session-core[telemetry]'"
             ) from None
         for given, argument, kind in (
             (tracer_provider, "tracer_provider", trace.TracerProvider),

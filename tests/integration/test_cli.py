@@ -418,6 +418,26 @@ def test_verify_and_repair(run: Run, filled: Path) -> None:
     assert messages >= 7
 
 
+def test_an_index_on_a_server_is_moved_only_when_asked_to(run: Run, filled: Path) -> None:
+    """Without the server's name, a search and ``reindex`` say what to type; ``--into-database`` moves the index."""
+    with closing(sqlite3.connect(filled)) as connection:
+        connection.execute("INSERT INTO elastic_indexes VALUES (1, 0, 1, 0, 0, 1, 'english', 'words', NULL)")
+        connection.commit()
+    told = run("search", "tyres", code=1).stderr
+    assert "searched by way of Elasticsearch; name the server with --index, or bring the index back" in told
+    assert "with 'session-core reindex --into-database'" in told
+    assert "store." not in told
+    told = run("reindex", code=2).stderr
+    assert "would move into the database" in told
+    assert "give --index URL to make it anew there, or --into-database to move it" in told
+    assert "Elasticsearch" in run("search", "tyres", code=1).stderr
+    server = ("--index", "http://127.0.0.1:9")
+    assert "cannot go with --index" in run("reindex", "--into-database", *server, code=2).stderr
+    assert "The index is new" in run("reindex", "--into-database").stdout
+    assert "tyres" in run("search", "tyres").stdout
+    assert "The index is new" in run("reindex").stdout
+
+
 MISTAKES: tuple[tuple[tuple[str, ...], int, str], ...] = (
     (("list", "--db", "missing.db"), 1, "there is no database missing.db"),
     (("list", "--db", "sqlite:///missing.db"), 1, "there is no database missing.db"),

@@ -157,6 +157,26 @@ def test_the_reference_lists_every_option_of_open() -> None:
     assert _listed("reference.md", "Options") == list(inspect.signature(SessionStore.open).parameters)
 
 
+def test_the_reference_shows_how_methods_are_called() -> None:
+    """Where a line shows a call, it has each parameter, and only what must be given without a name stands bare."""
+    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"^\| `(\w+)` \| (`\1\(.*?\)`): ", text, re.MULTILINE))
+    methods = {name: getattr(SessionStore, name, None) or getattr(Session, name) for name in shown}
+    assert shown == {name: f"`{name}({_parameters(method)})`" for name, method in methods.items()}
+    assert {"append", "messages", "remove", "set_aside", "rewind", "fork", "restart"} < shown.keys()
+    assert {"search", "sessions", "turn", "tool_call"} < shown.keys()
+
+
+def _parameters(method: Any) -> str:
+    """The parameters as the reference writes them."""
+    shown = []
+    for parameter in list(inspect.signature(method).parameters.values())[1:]:
+        bare = parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.default is parameter.empty
+        starred = parameter.kind is parameter.VAR_POSITIONAL
+        shown.append(f"*{parameter.name}" if starred else parameter.name if bare else f"{parameter.name}=")
+    return ", ".join(shown)
+
+
 def _set_in_init(kind: type) -> set[str]:
     """The attributes that a class without slots gives its objects."""
     if is_dataclass(kind) or "__slots__" in vars(kind):

@@ -297,7 +297,7 @@ def test_what_is_missing_or_wrong_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(InvalidInput, match="capture_content"):
         Telemetry(capture_content=1)  # type: ignore[arg-type]  # that is the point
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
-    with pytest.raises(InvalidInput, match=r"pip install agent-session-core\[telemetry\]"):
+    with pytest.raises(InvalidInput, match=r"pip install 'agent-session-core\[telemetry\]'"):
         SessionStore.open("sqlite://", telemetry=True)
 
 

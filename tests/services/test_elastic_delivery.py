@@ -20,8 +20,10 @@ from typing import Any
 import pytest
 from elasticsearch import Elasticsearch
 from sqlalchemy import func, select, update
+from typer.testing import CliRunner
 
 from agent_session_core import IndexUnavailable, Message, SessionStore, StorageUnavailable
+from agent_session_core.cli.app import app
 from agent_session_core.content import to_microseconds
 from agent_session_core.search.elastic import bulk, delivering, documents, outbox
 from agent_session_core.search.elastic.delivering import Only
@@ -337,6 +339,20 @@ def test_the_worker_command(open_own: Open, tmp_path: Path, server: str) -> None
     assert told[-1]["pending"] == 0
     assert told[-1]["error"] is None
     assert told[-1]["lag"] == 0
+
+
+def test_the_verify_command(open_own: Open, tmp_path: Path, server: str) -> None:
+    """``session-core verify`` says that changes wait for a worker: no search brings them in."""
+    command = ["verify", "--db", f"sqlite:///{tmp_path / 'sessions.db'}", "--index", server]
+    store = open_own(settings=BY_HAND)
+    store.session("s").append(Message.user("apple"))
+    assert len(store.search("apple", wait=True)) == 1
+    assert "exactly what is stored" in CliRunner().invoke(app, command).stdout
+    for name, waits in (("s", "1 change waits for a worker."), ("t", "2 changes wait for a worker.")):
+        store.session(name).append(Message.user("pear"))
+        told = CliRunner().invoke(app, command)
+        assert told.exit_code == 0
+        assert f"as it should be; {waits}" in told.stdout
 
 
 def test_waiting_while_another_one_begins_the_index(open_own: Open, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from agent_session_core import InvalidInput, SessionStore
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -27,3 +30,15 @@ def test_the_remedy_is_named(slip: Callable[[SessionStore], Any], remedy: str) -
     """The error shows what was handed in, and what to hand in instead."""
     with SessionStore.open("sqlite://") as store, pytest.raises(InvalidInput, match=remedy):
         slip(store)
+
+
+def test_what_is_to_be_installed_is_quoted() -> None:
+    """Every hint at an extra can be pasted into any shell: some read brackets as a pattern of names of files."""
+    sources = [
+        path
+        for name in ("shared", "langchain_sessions", "llamaindex_sessions")
+        for path in ROOT.glob(f"{name}/**/*.py")
+    ]
+    hints = [hint for path in sources for hint in re.findall(r"pip install (.*?\[)", path.read_text(encoding="utf-8"))]
+    assert len(hints) >= 5
+    assert set(hints) == {"'agent-session-core["}

@@ -12,9 +12,10 @@ import typer
 from rich.text import Text
 
 from agent_session_core.cli.screen import errors, plain
-from agent_session_core.errors import InvalidInput, SessionError, SessionNotActive
+from agent_session_core.errors import IndexUnavailable, InvalidInput, SessionError, SessionNotActive
+from agent_session_core.search.elsewhere import REMEDY
 
-__all__ = ["Mistake", "told"]
+__all__ = ["MISUSED", "Mistake", "told"]
 
 P = ParamSpec("P")
 
@@ -37,10 +38,26 @@ _OPTIONS = {
     "user_id": "--user",
 }
 """What is typed for the arguments that errors name."""
+_COMMANDS = {
+    REMEDY: "name the server with --index, or bring the index back into the database with 'session-core reindex "
+    "--into-database'",
+    "call store.reindex()": "run 'session-core reindex'",
+    "store.reindex()": "'session-core reindex'",
+}
+"""What is typed for what errors of the index say to call."""
 
 
 class Mistake(Exception):
-    """Something that the person who typed the command can put right; the message says how."""
+    """Something that the person who typed the command can put right; the message says how.
+
+    Args:
+        reason: the message.
+        code: the exit code.
+    """
+
+    def __init__(self, reason: str, code: int = 1) -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 def told(command: Callable[P, None]) -> Callable[P, None]:
@@ -58,7 +75,11 @@ def told(command: Callable[P, None]) -> Callable[P, None]:
             if argument not in _OPTIONS:
                 _fail(str(error))
             _fail(f"{_OPTIONS[argument]}: {reason}", code=MISUSED)
-        except (Mistake, SessionError) as error:
+        except IndexUnavailable as error:
+            _fail(_as_typed(str(error)))
+        except Mistake as error:
+            _fail(str(error), code=error.code)
+        except SessionError as error:
             _fail(str(error))
         except BrokenPipeError:  # whoever was reading has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -69,6 +90,12 @@ def told(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(INTERRUPTED) from None
 
     return telling
+
+
+def _as_typed(reason: str) -> str:
+    for called, typed in _COMMANDS.items():
+        reason = reason.replace(called, typed)
+    return reason
 
 
 def _fail(reason: str, code: int = 1) -> NoReturn:

@@ -16,10 +16,24 @@ from sqlalchemy.exc import ArgumentError
 from agent_session_core import ElasticsearchIndex, Session, SessionNotFound, SessionStore
 from agent_session_core.cli.mistakes import Mistake
 from agent_session_core.lifecycle import Retention
+from agent_session_core.search.elsewhere import is_elsewhere
 from agent_session_core.sql.migrate import VERSION_TABLE
+from agent_session_core.sql.open import open_database
 from agent_session_core.sql.sqlite import file_of, is_in_memory
 
-__all__ = ["DEFAULT_URL", "Db", "Index", "Json", "SessionId", "Tenant", "User", "file_at", "found", "opened"]
+__all__ = [
+    "DEFAULT_URL",
+    "Db",
+    "Index",
+    "Json",
+    "SessionId",
+    "Tenant",
+    "User",
+    "file_at",
+    "found",
+    "is_searched_elsewhere",
+    "opened",
+]
 
 DEFAULT_URL = "sqlite:///sessions.db"
 _PANEL = "Which database, and whose sessions"
@@ -82,11 +96,15 @@ def opened(
     Raises:
         Mistake: where there is no database of sessions.
     """
-    url = db if "://" in db else URL.create("sqlite", database=db)
+    url = _url(db)
     _check(url, create=create)
     where = _index(server) if index else "off"
     with SessionStore.open(url, index=where, tenant=tenant, retention=retention, telemetry=telemetry) as store:
         yield store if user is None else store.for_user(user)
+
+
+def _url(db: str) -> str | URL:
+    return db if "://" in db else URL.create("sqlite", database=db)
 
 
 def _index(server: str | None) -> ElasticsearchIndex | None:
@@ -99,10 +117,16 @@ def _index(server: str | None) -> ElasticsearchIndex | None:
 def file_at(db: str) -> Path | None:
     """The file of the database at ``db``; None where it is in none."""
     try:
-        url = make_url(db) if "://" in db else URL.create("sqlite", database=db)
+        url = make_url(_url(db))
     except ArgumentError:
         return None
     return None if url.get_backend_name() != "sqlite" or is_in_memory(url) else file_of(url)
+
+
+def is_searched_elsewhere(db: str) -> bool:
+    """Whether the database at ``db``, which a store has opened before, is searched by way of Elasticsearch."""
+    with closing(open_database(_url(db))) as database:
+        return database.read(is_elsewhere)
 
 
 def found(store: SessionStore, session_id: str) -> Session:

@@ -9,8 +9,19 @@ import typer
 from rich.text import Text
 
 from agent_session_core import ErasureReceipt, IndexReport, Session
-from agent_session_core.cli.mistakes import Mistake
-from agent_session_core.cli.opening import DEFAULT_URL, Db, Index, Json, SessionId, Tenant, User, found, opened
+from agent_session_core.cli.mistakes import MISUSED, Mistake
+from agent_session_core.cli.opening import (
+    DEFAULT_URL,
+    Db,
+    Index,
+    Json,
+    SessionId,
+    Tenant,
+    User,
+    found,
+    is_searched_elsewhere,
+    opened,
+)
 from agent_session_core.cli.progress import working
 from agent_session_core.cli.screen import console, count, facts, line, print_json
 from agent_session_core.cli.values import span
@@ -106,15 +117,33 @@ def verify(
     if json:
         print_json(_index_as_json(report))
     else:
-        _print_index(report)
+        _print_index(report, followed=index is not None)
     if not report.consistent:
         raise typer.Exit(1)
 
 
-def reindex(json: Json = False, db: Db = DEFAULT_URL, tenant: Tenant = "default", index: Index = None) -> None:
+def reindex(
+    into_database: Annotated[
+        bool, typer.Option("--into-database", help="Move the index from Elasticsearch into the database.")
+    ] = False,
+    json: Json = False,
+    db: Db = DEFAULT_URL,
+    tenant: Tenant = "default",
+    index: Index = None,
+) -> None:
     """Make the search index anew; the old one answers meanwhile."""
-    with opened(db, tenant, index=True, server=index) as store, working("Making the index anew"):
-        messages = store.reindex()
+    if into_database and index is not None:
+        raise Mistake("--into-database: cannot go with --index or SESSION_CORE_INDEX; use one of them", MISUSED)
+    with opened(db, tenant, index=True, server=index) as store:
+        if index is None and not into_database and is_searched_elsewhere(db):
+            raise Mistake(
+                "--index: this database is searched by way of Elasticsearch; without it the index would move into the "
+                "database, and who searches by the server would find nothing; give --index URL to make it anew there, "
+                "or --into-database to move it",
+                MISUSED,
+            )
+        with working("Making the index anew"):
+            messages = store.reindex()
     if json:
         print_json({"messages": messages})
     else:
@@ -187,13 +216,17 @@ def _index_as_json(report: IndexReport) -> dict[str, Any]:
     }
 
 
-def _print_index(report: IndexReport) -> None:
+def _print_index(report: IndexReport, *, followed: bool) -> None:
+    """Tell of a report; an index that is ``followed`` gets its changes from a worker, the other one by searches."""
     screen = console()
     if report.consistent and not report.pending:
         screen.print(Text("The index holds exactly what is stored.", style="green"))
         return
     if report.consistent:
-        waiting = f"{count(report.pending, 'change')} will come in with the next search"
+        changes = count(report.pending, "change")
+        waiting = f"{changes} will come in with the next search"
+        if followed:
+            waiting = f"{changes} {'waits' if report.pending == 1 else 'wait'} for a worker"
         screen.print(Text(f"The index is as it should be; {waiting}.", style="green"))
         return
     screen.print(Text("The index is not as it should be:", style="yellow"))

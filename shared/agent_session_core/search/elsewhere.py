@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal_column, select
+from sqlalchemy import ColumnElement, Connection, delete, insert, literal_column, select
 
 from agent_session_core.errors import IndexUnavailable
 from agent_session_core.sql.tables import database, elastic_indexes, elastic_sessions, outbox, sessions
 
-__all__ = ["let_go", "require_free", "require_here", "take_over"]
+__all__ = ["REMEDY", "is_elsewhere", "let_go", "require_free", "require_here", "take_over"]
 
 TAKEN_BACK = "index taken back"
 """What the database says of itself when its index was on Elasticsearch, and no longer is."""
+REMEDY = (
+    "open the store with the server's address (index='http://...'), or call store.reindex() to bring the index back "
+    "into the database"
+)
+"""What to do about an index that is elsewhere."""
+
+
+def is_elsewhere(conn: Connection) -> bool:
+    """Whether the index is on Elasticsearch."""
+    return conn.execute(select(elastic_indexes.c.generation).limit(1)).first() is not None
 
 
 def require_here(conn: Connection) -> None:
@@ -21,11 +31,8 @@ def require_here(conn: Connection) -> None:
     Raises:
         IndexUnavailable: when it is on Elasticsearch.
     """
-    if conn.execute(select(elastic_indexes.c.generation).limit(1)).first():
-        raise IndexUnavailable(
-            "index: this database is searched by way of Elasticsearch; open the store with the server's address "
-            "(index='http://...'), or call store.reindex() to bring the index back into the database"
-        )
+    if is_elsewhere(conn):
+        raise IndexUnavailable(f"index: this database is searched by way of Elasticsearch; {REMEDY}")
 
 
 def take_over(conn: Connection) -> None:
@@ -33,7 +40,7 @@ def take_over(conn: Connection) -> None:
 
     What is on the server stays there until somebody deletes it.
     """
-    if conn.execute(select(func.count()).select_from(elastic_indexes)).scalar_one():
+    if is_elsewhere(conn):
         for table in (elastic_indexes, elastic_sessions, outbox):
             conn.execute(delete(table))
         columns: tuple[ColumnElement[Any], ...] = (

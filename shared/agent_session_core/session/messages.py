@@ -155,9 +155,16 @@ class SessionMessages(SessionBase):
         seqs: Sequence[int] | None = None,
         archived: bool | None = False,
     ) -> list[Message]:
-        """Take messages of the current run back: all, the first or last n, the one at a place, or those with seqs.
+        """Take messages of the current run back: those that one selector names; without a selector, all of them.
 
         They are no longer read or found; only erasure destroys them.
+
+        Args:
+            first: the oldest n.
+            last: the newest n.
+            index: the one at this place, from 0.
+            seqs: those with these numbers.
+            archived: of the live history (False), of what was set aside (True), or of both (None).
 
         Returns:
             What was taken back, oldest first.

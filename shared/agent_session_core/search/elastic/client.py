@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +26,10 @@ LOST = (
     "the index is missing there, though it was made: the server may have come back empty; store.reindex() makes it "
     "anew from the database"
 )
+_OLDER = "media_type_header_exception"
+"""The error of a server that does not know the version of the client."""
+_BARE = re.compile(r"[\w.-]+(:\d+)?|\[[\da-f:]+\](:\d+)?", re.IGNORECASE)
+"""A host, perhaps with a port, where an address is to be."""
 _REASON = re.compile(r"\. Preview of field's value.*|: '.*", re.DOTALL)
 """What an error says of a document's own content."""
 
@@ -42,7 +49,7 @@ def make_client(target: object, options: Mapping[str, Any]) -> tuple[Elasticsear
     """
     if find_spec("elasticsearch") is None:
         raise InvalidInput(
-            "index: the Elasticsearch client is not installed; pip install agent-session-core[elasticsearch]"
+            "index: the Elasticsearch client is not installed; pip install 'agent-session-core[elasticsearch]'"
         )
     from elasticsearch import Elasticsearch
 
@@ -53,6 +60,7 @@ def make_client(target: object, options: Mapping[str, Any]) -> tuple[Elasticsear
             )
         client: Any = target
     elif target is None or isinstance(target, str):
+        _check(target, options)
         try:
             client = Elasticsearch(target, **options)
         except (TypeError, ValueError) as error:
@@ -67,6 +75,29 @@ def make_client(target: object, options: Mapping[str, Any]) -> tuple[Elasticsear
             "is async is not needed: the async form of every method runs in a thread"
         )
     return client, ", ".join(node.base_url for node in client.transport.node_pool.all())
+
+
+def _check(target: str | None, options: Mapping[str, Any]) -> None:
+    """Check what a client is to be made of for the slips that are frequent.
+
+    Raises:
+        InvalidInput: for an option that is not known, and an address without its scheme.
+    """
+    from elasticsearch import Elasticsearch
+
+    from agent_session_core.search.elastic.settings import ElasticsearchIndex
+
+    theirs = inspect.signature(Elasticsearch).parameters
+    unknown = next((name for name in sorted(options) if name not in theirs), None)
+    if unknown is not None:
+        meant = get_close_matches(unknown, [*inspect.signature(ElasticsearchIndex).parameters, *theirs], n=1)
+        raise InvalidInput(
+            f"index: neither ElasticsearchIndex nor elasticsearch.Elasticsearch knows the option {unknown}"
+            + (f"; write {meant[0]}" if meant else "; leave it out")
+        )
+    host = (target or "").rpartition("@")[2]  # without a password
+    if target is not None and "://" not in target and _BARE.fullmatch(host):
+        raise InvalidInput(f"index: the address {host} has no scheme; give http://{host}")
 
 
 class Server:
@@ -159,16 +190,22 @@ def _told(error: Exception) -> str:
         return "no secure connection (TLS) can be made; see ca_certs and verify_certs"
     if not isinstance(error, ApiError):
         return f"it cannot be reached ({type(error).__name__}); see that it runs and the address is right"
-    details = error.body.get("error") if isinstance(error.body, Mapping) else None
-    return _meaning(error.status_code, details or error.message)
+    details = error.body.get("error") if isinstance(error.body, Mapping) else error.body
+    return _meaning(error.status_code, details)
 
 
 def _meaning(status: int, details: object) -> str:
-    """What an answer with an error means, and what to do."""
+    """What an answer with an error means, and what to do; its details are a mapping, a text, or nothing."""
     if status == 429:
         return "it refuses more requests just now (429); try again later, or give it more to work with"
     if status in (401, 403):
         return f"it refuses these credentials ({status}); see api_key or basic_auth, and what they may do"
     if status == 404:
         return LOST
-    return f"it answered {status} ({reason_of(details)}); see the server's log"
+    if _OLDER in (details, details.get("type") if isinstance(details, Mapping) else None):
+        return (
+            f"the server is older than the client, elasticsearch {version('elasticsearch')}, and does not understand "
+            "it; pip install 'elasticsearch<9' for a server of version 8"
+        )
+    why = f" ({reason_of(details)})" if details else ""
+    return f"it answered {status}{why}; see the server's log"
