@@ -421,7 +421,7 @@ def test_verify_and_repair(run: Run, filled: Path) -> None:
 def test_an_index_on_a_server_is_moved_only_when_asked_to(run: Run, filled: Path) -> None:
     """Without the server's name, a search and ``reindex`` say what to type; ``--into-database`` moves the index."""
     with closing(sqlite3.connect(filled)) as connection:
-        connection.execute("INSERT INTO elastic_indexes VALUES (1, 0, 1, 0, 0, 1, 'english', 'words', NULL)")
+        connection.execute("INSERT INTO elastic_indexes VALUES (1, 0, 1, 0, 0, 1, 'english', 'words', NULL, 1, NULL)")
         connection.commit()
     told = run("search", "tyres", code=1).stderr
     assert "searched by way of Elasticsearch; name the server with --index, or bring the index back" in told
