@@ -79,7 +79,7 @@ class SessionStore:
         self._analyzer: Analyzer = analyzer
         self._retention = retention
         self._keeper = keeper
-        self._services = Services(database, keeper, self._confirmed, watch)
+        self._services = Services(database, keeper, self._confirmed, self._aconfirmed, watch)
         self._owner = owner
         self._watch = watch
 
@@ -567,8 +567,7 @@ class SessionStore:
 
     async def aerase(self, *, user_id: str | None = None) -> ErasureReceipt:
         """As :meth:`erase`."""
-        receipt = await self._database.awrite(self._erasing(user_id))
-        return await self._database.in_thread(partial(self._confirmed, receipt))
+        return await self._aconfirmed(await self._database.awrite(self._erasing(user_id)))
 
     def erase_tenant(self) -> ErasureReceipt:
         """Erase everything of the tenant; only the receipts stay.
@@ -582,20 +581,20 @@ class SessionStore:
     async def aerase_tenant(self) -> ErasureReceipt:
         """As :meth:`erase_tenant`."""
         self._require_unbound("erase_tenant")
-        receipt = await self._database.awrite(partial(erase_tenant, tenant=self.tenant))
-        return await self._database.in_thread(partial(self._confirmed, receipt))
+        return await self._aconfirmed(await self._database.awrite(partial(erase_tenant, tenant=self.tenant)))
 
     def receipt(self, receipt_id: str) -> ErasureReceipt:
-        """The receipt of an erasure, complete once the index has confirmed it.
+        """The receipt of an erasure, complete once the index has confirmed it and no reader holds what was erased.
 
         Raises:
             InvalidInput: when there is none with this id.
         """
-        return self._given(receipt_id, self._database.read(self._receipt(receipt_id)))
+        return self._purged(self._given(receipt_id, self._database.read(self._receipt(receipt_id))))
 
     async def areceipt(self, receipt_id: str) -> ErasureReceipt:
         """As :meth:`receipt`."""
-        return self._given(receipt_id, await self._database.aread(self._receipt(receipt_id)))
+        receipt = self._given(receipt_id, await self._database.aread(self._receipt(receipt_id)))
+        return await self._database.in_thread(partial(self._purged, receipt))
 
     def sweep(self, now: datetime | None = None, *, dry_run: bool = False) -> SweepReport:
         """Expire the sessions that are past a deadline, and archive and delete by the store's retention.
@@ -761,7 +760,13 @@ class SessionStore:
     def _confirmed(self, receipt: ErasureReceipt) -> ErasureReceipt:
         """The receipt, complete where the index has forgotten what was erased."""
         gone = self._forget_erased()
-        told = self._database.read(partial(erasure.receipt, scope=self._scope, receipt_id=receipt.id)) or receipt
+        told = self._database.read(self._receipt(receipt.id)) or receipt
+        return replace(told, complete=told.complete and gone)
+
+    async def _aconfirmed(self, receipt: ErasureReceipt) -> ErasureReceipt:
+        """As :meth:`_confirmed`: what has no async form in a thread, the rest where a caller's connection can be."""
+        gone = await self._database.in_thread(self._forget_erased)
+        told = await self._database.aread(self._receipt(receipt.id)) or receipt
         return replace(told, complete=told.complete and gone)
 
     def _forget_erased(self) -> bool:
@@ -769,6 +774,10 @@ class SessionStore:
         if self._index is not None:
             self._index.forget(self.tenant)
         return self._database.purge()
+
+    def _purged(self, receipt: ErasureReceipt) -> ErasureReceipt:
+        """The receipt, complete where the database's log too has nothing of what was erased by now."""
+        return replace(receipt, complete=receipt.complete and self._database.purge())
 
     def _erasing(self, user_id: str | None) -> Any:
         user = self._scoped(user_id).user_id

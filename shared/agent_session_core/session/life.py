@@ -181,7 +181,7 @@ class SessionLife(SessionBase):
     async def adelete(self, *, forks: bool = False) -> ErasureReceipt:
         """As :meth:`delete`."""
         receipt = await self._database.awrite(partial(self._delete, key=self._key, forks=forks))
-        return await self._database.in_thread(partial(self._services.confirmed, receipt))
+        return await self._services.aconfirmed(receipt)
 
     def _into(self, status: str, *allowed: str) -> Work[None]:
         return partial(lifecycle.set_status, key=self._key, status=status, allowed=allowed)
