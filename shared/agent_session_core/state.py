@@ -11,11 +11,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from agent_session_core import _checks
-from agent_session_core._json import decode
 from agent_session_core.content import from_microseconds, now, to_microseconds
 from agent_session_core.errors import InvalidInput, StateConflict
 from agent_session_core.keys import Key, require, take_numbers
 from agent_session_core.leases import fenced
+from agent_session_core.record_values import value_of
 from agent_session_core.sql import records as sql
 from agent_session_core.sql.branching import before_next
 from agent_session_core.sql.engine import Database
@@ -63,7 +63,7 @@ class ScopedState(MutableMapping[str, Any]):
         row = self._database.read(partial(self._one, key=_name(key)))
         if row is None:
             raise KeyError(key)
-        return decode(row.value or "")
+        return value_of("state", row)
 
     def __setitem__(self, key: str, value: Any) -> None:
         self.update({key: value})
@@ -108,7 +108,7 @@ class ScopedState(MutableMapping[str, Any]):
     async def aget(self, key: str, default: Any = None) -> Any:
         """As :meth:`get`."""
         row = await self._database.aread(partial(self._one, key=_name(key)))
-        return default if row is None else decode(row.value or "")
+        return default if row is None else value_of("state", row)
 
     def update(  # type: ignore[override]  # a write is atomic and can be conditional: more than a mapping's
         self,
@@ -301,13 +301,13 @@ def _checked(key: str, value: Any) -> str:
 
 
 def _values(rows: Iterable[RecordRow]) -> dict[str, Any]:
-    return {row.key: decode(row.value) for row in rows if row.value is not None}
+    return {row.key: value_of("state", row) for row in rows if row.value is not None}
 
 
 def _written(row: RecordRow) -> StateWrite:
     return StateWrite(
         key=row.key,
-        value=None if row.value is None else decode(row.value),
+        value=value_of("state", row),
         deleted=row.value is None,
         revision=row.revision,
         seq=row.seq,

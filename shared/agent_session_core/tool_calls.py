@@ -20,6 +20,7 @@ from agent_session_core.keys import Key, require, take_numbers
 from agent_session_core.leases import Keeper, fenced, from_now, taken
 from agent_session_core.models import TOOL_CALL_STATUSES, Message, ToolCallPart, ToolCallStatus
 from agent_session_core.reading import Reading, read
+from agent_session_core.record_values import value_of
 from agent_session_core.sql import leases as sql_leases
 from agent_session_core.sql import records as sql
 from agent_session_core.sql.engine import Database
@@ -281,7 +282,7 @@ class ToolCalls:
 
     def _rewound(self, conn: Connection) -> Sequence[ToolCall]:
         known = made(conn, self._key)
-        ids = [str(decode(row.value or "")) for row in sql.every(conn, self._keys)]
+        ids = [str(value_of("key", row)) for row in sql.every(conn, self._keys)]
         found = [self._one(conn, call_id) for call_id in ids if call_id not in known]
         return [call for call in found if call is not None and call.status == "unknown"]
 
@@ -307,7 +308,7 @@ class ToolCalls:
         if call.idempotency_key is not None:
             keyed = sql.one(conn, self._keys, call.idempotency_key)
             if keyed is not None:
-                earlier = self._one(conn, decode(keyed.value or ""))
+                earlier = self._one(conn, value_of("key", keyed))
                 if earlier is not None and earlier.name != call.name:
                     raise InvalidInput(
                         f"idempotency_key: {_checks.shown(call.idempotency_key)} is a call's of "
@@ -365,7 +366,7 @@ class ToolCalls:
         if row is None:
             return None
         lives = sql_leases.held(conn, self._key.session).get(_lease(call_id), 0) > to_microseconds(now())
-        return _made(call_id, decode(row.value or ""), lives)
+        return _made(call_id, value_of("call", row), lives)
 
     @property
     def _keys(self) -> Place:
@@ -406,7 +407,7 @@ def made(conn: Connection, key: Key) -> dict[str, ToolCall]:
     if not rows:
         return {}
     ends, at = sql_leases.held(conn, key.session), to_microseconds(now())
-    return {row.key: _made(row.key, decode(row.value or "{}"), ends.get(_lease(row.key), 0) > at) for row in rows}
+    return {row.key: _made(row.key, value_of("call", row), ends.get(_lease(row.key), 0) > at) for row in rows}
 
 
 def ledger(conn: Connection, key: Key) -> list[ToolCall]:
