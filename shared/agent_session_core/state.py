@@ -123,7 +123,7 @@ class ScopedState(MutableMapping[str, Any]):
 
         Args:
             values: what to set.
-            delete: names to delete; those that are not there are passed over.
+            delete: names to delete, others than those that are set; what is not there is passed over.
             expected_revision: write only if the scope's revision is still this one.
             more: further variables to set, by keyword.
 
@@ -132,7 +132,7 @@ class ScopedState(MutableMapping[str, Any]):
 
         Raises:
             StateConflict: when somebody else was faster; it has ``expected`` and ``current``.
-            InvalidInput: for a value that is not JSON or too large.
+            InvalidInput: for a value that is not JSON or too large, and a name that is both set and deleted.
             SessionNotFound: when the session has been deleted.
             SessionNotActive: when it is closed, expired or archived.
         """
@@ -201,6 +201,8 @@ class ScopedState(MutableMapping[str, Any]):
             raise InvalidInput(f"values: expected a mapping, got {_checks.shown(values)}; use a dict") from None
         written: dict[str, str | None] = dict.fromkeys(_checks.identifiers(delete, "delete") or ())
         for key, value in given.items():
+            if key in written:
+                raise InvalidInput(f"delete: {_checks.shown(key)} is also set; give it in values or in delete")
             written[_name(key)] = _checked(key, value)
         if sum(len(value or "") for value in written.values()) > MAX_WRITE:
             raise InvalidInput(f"values: over {MAX_WRITE:,} characters of JSON in one update; write them in several")
