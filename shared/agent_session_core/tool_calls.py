@@ -63,7 +63,8 @@ class RunningToolCall:
 
     Say :meth:`succeed` with the result; a block that ends without a word has succeeded with None. An exception that
     leaves the context is recorded as the call's failure; one that breaks it off (an interrupt, a cancelled task) leaves
-    ``unknown``, since nobody knows how far the tool came; so does a result that cannot be recorded.
+    ``unknown``, since nobody knows how far the tool came; so does a result that cannot be recorded. Whatever leaves the
+    context goes on its way, also where it cannot be recorded.
 
     Attributes:
         id: the call's id.
@@ -132,6 +133,9 @@ class RunningToolCall:
         try:
             if (outcome := self._outcome(error)) is not None:
                 self._calls.settle(self.id, token=self._token, **outcome)
+        except Exception:
+            if error is None:  # else the tool's own is what counts; a call that has ended already stays as it is
+                raise
         finally:
             self._calls.let_go(self.id, self._token)
 
@@ -145,6 +149,9 @@ class RunningToolCall:
         try:
             if (outcome := self._outcome(error)) is not None:
                 await asyncio.shield(self._calls.asettle(self.id, token=self._token, **outcome))
+        except Exception:
+            if error is None:  # as above
+                raise
         finally:
             self._calls.let_go(self.id, self._token)
 
