@@ -66,7 +66,7 @@ class ScopedState(MutableMapping[str, Any]):
         return value_of("state", row)
 
     def __setitem__(self, key: str, value: Any) -> None:
-        self.update({key: value})
+        self.update({_name(key): value})
 
     def __delitem__(self, key: str) -> None:
         self._database.write(partial(self._delete, key=fenced(self._key), name=_name(key)))

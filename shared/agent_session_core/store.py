@@ -19,6 +19,7 @@ from agent_session_core.cursors import from_cursor, to_cursor
 from agent_session_core.erasure import erase_tenant, erase_user
 from agent_session_core.errors import IndexUnavailable, InvalidInput, SessionNotFound
 from agent_session_core.exchange import Entry, Problem, dump, parse
+from agent_session_core.filters import equals
 from agent_session_core.leases import LEASE, Keeper, NoKeeper
 from agent_session_core.lifecycle import Retention, Sweeper, SweepReport, duration, sweep
 from agent_session_core.models import STATUSES, ErasureReceipt, IndexReport, Page, Role, SearchResults, Status
@@ -687,7 +688,7 @@ class SessionStore:
         expires_at: datetime | None,
     ) -> tuple[sql.Scope, str, Any, Any]:
         scope = self._scoped(user_id)
-        if session_id is None and not create:
+        if not _checks.flag(create, "create") and session_id is None:
             raise InvalidInput("session_id: None names no session; give its id, or leave create=False out")
         name = new_id() if session_id is None else _checks.identifier(session_id, "session_id")
         at = to_microseconds(now())
@@ -733,7 +734,7 @@ class SessionStore:
             scope=scope,
             statuses=None if statuses is None else tuple(_checks.one_of(s, "status", STATUSES) for s in statuses),
             text=None if text is None else _checks.identifier(text, "text"),
-            metadata=metadata or {},
+            metadata=equals(metadata) if metadata else None,
             before=None if before is None else from_cursor(before),
             limit=limit + 1,
         )

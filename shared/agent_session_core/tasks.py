@@ -217,10 +217,12 @@ class Tasks:
         Raises:
             SessionNotFound: when the session has been deleted.
         """
+        _checks.flag(open, "open")
         return _listed(self._database.read(self._all), open=open)
 
     async def arecords(self, *, open: bool = False) -> Sequence[TaskRecord]:
         """As :meth:`records`."""
+        _checks.flag(open, "open")
         return _listed(await self._database.aread(self._all), open=open)
 
     def list(self, *, open: bool = False) -> Sequence[Task]:
