@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from agent_session_core import InvalidInput
-from agent_session_core.filters import And, Compare
+from agent_session_core.filters import And, equals
 
 if TYPE_CHECKING:
     from agent_session_core import Role
@@ -94,5 +94,5 @@ def _both(settled: Mapping[str, Any] | Filter | None, called: Mapping[str, Any] 
 
 def _condition(given: Mapping[str, Any] | Filter) -> Filter:
     if isinstance(given, Mapping):
-        return And(tuple(Compare(key, "==", value) for key, value in given.items()))
+        return equals(given)
     return given

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from typing_extensions import TypedDict
 
 from agent_session_core import InvalidInput, Role
-from agent_session_core.filters import And, Compare, Filter
+from agent_session_core.filters import And, Filter, equals
 
 __all__ = ["SearchOptions", "narrowed"]
 
@@ -78,4 +78,4 @@ def _ids(options: Mapping[str, Any], name: str) -> list[str] | None:
 def _condition(metadata: Mapping[str, Any] | Filter) -> Filter:
     if not isinstance(metadata, Mapping):
         return metadata
-    return And(tuple(Compare(key, "==", value) for key, value in metadata.items()))
+    return equals(metadata)

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from agent_session_core import _checks
-from agent_session_core._json import decode, encode
+from agent_session_core._json import encode
 from agent_session_core.content import now, to_microseconds
 from agent_session_core.errors import InvalidInput, SessionExists
 from agent_session_core.keys import Key, check_turn, require, require_active, take_numbers
 from agent_session_core.passages import restore_passages
+from agent_session_core.record_values import value_of
 from agent_session_core.sql import branching as sql
 from agent_session_core.sql import messages as sql_messages
 from agent_session_core.sql import records as sql_records
@@ -118,7 +119,7 @@ def undo_rewind(conn: Connection, key: Key) -> int:
     source = require_active(conn, key)
     check_turn(conn, key)
     found = sql_records.one(conn, _place(key, REWIND), "last")
-    undo = None if found is None or found.value is None else decode(found.value)
+    undo = None if found is None else value_of(REWIND, found)
     if undo is None or source.revision != undo["revision"]:
         why = "nothing was rewound" if undo is None else "something was written since the rewind"
         raise InvalidInput(
@@ -203,7 +204,7 @@ def _carry_out(conn: Connection, key: Key, change: _Change, revision: int, last_
 def _match_passages(conn: Connection, key: Key) -> None:
     """Make the searchable text that of the files' current versions."""
     files = sql_records.every(conn, _place(key, "file"))
-    restore_passages(conn, key, {row.key: int(decode(row.value or "")["version"]) for row in files})
+    restore_passages(conn, key, {row.key: value_of("file", row)["version"] for row in files})
 
 
 def _places(key: Key) -> list[Place]:

@@ -111,7 +111,7 @@ def to_row(message: Message, *, at: int, id: str | None = None) -> StoredMessage
     if not isinstance(message, Message):
         raise InvalidInput(
             f"messages: expected a Message, got {type(message).__name__} {_checks.shown(message)}; "
-            "use Message.user(...)"
+            "use Message.user(...), or the adapter's message_to_record(...)"
         )
     exact: dict[str, str] = {}
     text = message.text

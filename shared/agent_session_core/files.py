@@ -15,12 +15,13 @@ from typing import Any, BinaryIO, TypeAlias
 from sqlalchemy import Connection
 
 from agent_session_core import _checks
-from agent_session_core._json import decode, encode
+from agent_session_core._json import encode
 from agent_session_core.content import from_microseconds, now, to_microseconds
 from agent_session_core.errors import FileNotInSession, InvalidInput
 from agent_session_core.keys import Key, require, require_active, take_numbers
 from agent_session_core.leases import fenced
 from agent_session_core.passages import announce_passages, passages_of
+from agent_session_core.record_values import value_of
 from agent_session_core.sql import blobs
 from agent_session_core.sql import records as sql
 from agent_session_core.sql.engine import Database
@@ -229,7 +230,7 @@ class Files:
                 raise FileNotInSession(
                     f"name: {_checks.shown(name)} is not found{what}; files.list() has those there are"
                 )
-            return _version(row), int(decode(row.value or "")["blob"])
+            return _version(row), int(value_of("file", row)["blob"])
 
         return work
 
@@ -368,7 +369,7 @@ def _some(pieces: Iterator[bytes]) -> Sequence[bytes]:
 
 
 def _version(row: RecordRow) -> FileVersion:
-    value = decode(row.value or "{}")
+    value = value_of("file", row)
     return FileVersion(
         name=row.key,
         version=value["version"],

@@ -28,7 +28,7 @@ from typing import Any, TypeAlias, Union
 from agent_session_core._checks import shown
 from agent_session_core.errors import InvalidInput
 
-__all__ = ["OPERATORS", "And", "Compare", "Filter", "Not", "Or", "checked", "compares", "matches"]
+__all__ = ["OPERATORS", "And", "Compare", "Filter", "Not", "Or", "checked", "compares", "equals", "matches"]
 
 MAX_DEPTH = 16
 """How deep conditions may be nested."""
@@ -108,20 +108,35 @@ class Not:
 Filter: TypeAlias = Union[Compare, And, Or, Not]  # noqa: UP007 - the names are not defined yet where they are used
 
 
-def checked(condition: Filter) -> Filter:
+def checked(condition: Filter, argument: str = "filters") -> Filter:
     """``condition``, when it is made of the records of this module only and within the limits.
 
     Raises:
-        InvalidInput: naming what is wrong.
+        InvalidInput: naming the argument and what is wrong.
     """
     for count, (part, depth) in enumerate(_walk(condition), 1):
         if depth > MAX_DEPTH:
-            raise InvalidInput(f"filters: nested deeper than {MAX_DEPTH} levels; flatten them")
+            raise InvalidInput(f"{argument}: nested deeper than {MAX_DEPTH} levels; flatten them")
         if count > MAX_CONDITIONS:
-            raise InvalidInput(f"filters: more than {MAX_CONDITIONS} conditions; use in or any with a list of values")
+            raise InvalidInput(
+                f"{argument}: more than {MAX_CONDITIONS} conditions; use in or any with a list of values"
+            )
         if not isinstance(part, Compare | And | Or | Not):
-            raise InvalidInput(f"filters: {shown(part)} is no condition; use Compare, And, Or or Not")
+            raise InvalidInput(f"{argument}: {shown(part)} is no condition; use Compare, And, Or or Not")
     return condition
+
+
+def equals(metadata: Mapping[str, Any], argument: str = "metadata") -> Filter:
+    """The condition that a mapping is short for: each of its keys has its value.
+
+    Raises:
+        InvalidInput: naming the argument, and the key or value that cannot be used.
+    """
+    try:
+        compared = tuple(Compare(key, "==", value) for key, value in metadata.items())
+    except InvalidInput as error:
+        raise InvalidInput(f"{argument}: {str(error).removeprefix('filters: ')}") from None
+    return checked(And(compared), argument)
 
 
 def compares(condition: Filter) -> Iterator[Compare]:

@@ -139,8 +139,9 @@ def sweep(
     follow from it).
 
     Raises:
-        InvalidInput: when ``at`` has no time zone.
+        InvalidInput: when ``at`` has no time zone, or ``dry`` is neither True nor False.
     """
+    _checks.flag(dry, "dry_run")
     moment = to_microseconds(now() if at is None else _checks.moment(at, "now"))
     done: dict[str, tuple[str, ...]] = {"expired": (), "archived": (), "deleted": ()}
     plan = [("expired", moment)]

@@ -408,7 +408,7 @@ class IndexReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErasureReceipt:
-    """What an erasure removed; ``complete`` once the index has confirmed it too.
+    """What an erasure removed; ``complete`` once the index has confirmed it too, and no reader keeps it in the log.
 
     Passages of text files, by which searches find them, are counted among the ``messages``.
     """

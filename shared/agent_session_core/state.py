@@ -11,11 +11,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from agent_session_core import _checks
-from agent_session_core._json import decode
 from agent_session_core.content import from_microseconds, now, to_microseconds
 from agent_session_core.errors import InvalidInput, StateConflict
 from agent_session_core.keys import Key, require, take_numbers
 from agent_session_core.leases import fenced
+from agent_session_core.record_values import value_of
 from agent_session_core.sql import records as sql
 from agent_session_core.sql.branching import before_next
 from agent_session_core.sql.engine import Database
@@ -63,10 +63,10 @@ class ScopedState(MutableMapping[str, Any]):
         row = self._database.read(partial(self._one, key=_name(key)))
         if row is None:
             raise KeyError(key)
-        return decode(row.value or "")
+        return value_of("state", row)
 
     def __setitem__(self, key: str, value: Any) -> None:
-        self.update({key: value})
+        self.update({_name(key): value})
 
     def __delitem__(self, key: str) -> None:
         self._database.write(partial(self._delete, key=fenced(self._key), name=_name(key)))
@@ -108,7 +108,7 @@ class ScopedState(MutableMapping[str, Any]):
     async def aget(self, key: str, default: Any = None) -> Any:
         """As :meth:`get`."""
         row = await self._database.aread(partial(self._one, key=_name(key)))
-        return default if row is None else decode(row.value or "")
+        return default if row is None else value_of("state", row)
 
     def update(  # type: ignore[override]  # a write is atomic and can be conditional: more than a mapping's
         self,
@@ -123,7 +123,7 @@ class ScopedState(MutableMapping[str, Any]):
 
         Args:
             values: what to set.
-            delete: names to delete; those that are not there are passed over.
+            delete: names to delete, others than those that are set; what is not there is passed over.
             expected_revision: write only if the scope's revision is still this one.
             more: further variables to set, by keyword.
 
@@ -132,7 +132,7 @@ class ScopedState(MutableMapping[str, Any]):
 
         Raises:
             StateConflict: when somebody else was faster; it has ``expected`` and ``current``.
-            InvalidInput: for a value that is not JSON or too large.
+            InvalidInput: for a value that is not JSON or too large, and a name that is both set and deleted.
             SessionNotFound: when the session has been deleted.
             SessionNotActive: when it is closed, expired or archived.
         """
@@ -201,6 +201,8 @@ class ScopedState(MutableMapping[str, Any]):
             raise InvalidInput(f"values: expected a mapping, got {_checks.shown(values)}; use a dict") from None
         written: dict[str, str | None] = dict.fromkeys(_checks.identifiers(delete, "delete") or ())
         for key, value in given.items():
+            if key in written:
+                raise InvalidInput(f"delete: {_checks.shown(key)} is also set; give it in values or in delete")
             written[_name(key)] = _checked(key, value)
         if sum(len(value or "") for value in written.values()) > MAX_WRITE:
             raise InvalidInput(f"values: over {MAX_WRITE:,} characters of JSON in one update; write them in several")
@@ -301,13 +303,13 @@ def _checked(key: str, value: Any) -> str:
 
 
 def _values(rows: Iterable[RecordRow]) -> dict[str, Any]:
-    return {row.key: decode(row.value) for row in rows if row.value is not None}
+    return {row.key: value_of("state", row) for row in rows if row.value is not None}
 
 
 def _written(row: RecordRow) -> StateWrite:
     return StateWrite(
         key=row.key,
-        value=None if row.value is None else decode(row.value),
+        value=value_of("state", row),
         deleted=row.value is None,
         revision=row.revision,
         seq=row.seq,

@@ -19,6 +19,7 @@ from agent_session_core.cursors import from_cursor, to_cursor
 from agent_session_core.erasure import erase_tenant, erase_user
 from agent_session_core.errors import IndexUnavailable, InvalidInput, SessionNotFound
 from agent_session_core.exchange import Entry, Problem, dump, parse
+from agent_session_core.filters import equals
 from agent_session_core.leases import LEASE, Keeper, NoKeeper
 from agent_session_core.lifecycle import Retention, Sweeper, SweepReport, duration, sweep
 from agent_session_core.models import STATUSES, ErasureReceipt, IndexReport, Page, Role, SearchResults, Status
@@ -79,7 +80,7 @@ class SessionStore:
         self._analyzer: Analyzer = analyzer
         self._retention = retention
         self._keeper = keeper
-        self._services = Services(database, keeper, self._confirmed, watch)
+        self._services = Services(database, keeper, self._confirmed, self._aconfirmed, watch)
         self._owner = owner
         self._watch = watch
 
@@ -567,8 +568,7 @@ class SessionStore:
 
     async def aerase(self, *, user_id: str | None = None) -> ErasureReceipt:
         """As :meth:`erase`."""
-        receipt = await self._database.awrite(self._erasing(user_id))
-        return await self._database.in_thread(partial(self._confirmed, receipt))
+        return await self._aconfirmed(await self._database.awrite(self._erasing(user_id)))
 
     def erase_tenant(self) -> ErasureReceipt:
         """Erase everything of the tenant; only the receipts stay.
@@ -582,20 +582,20 @@ class SessionStore:
     async def aerase_tenant(self) -> ErasureReceipt:
         """As :meth:`erase_tenant`."""
         self._require_unbound("erase_tenant")
-        receipt = await self._database.awrite(partial(erase_tenant, tenant=self.tenant))
-        return await self._database.in_thread(partial(self._confirmed, receipt))
+        return await self._aconfirmed(await self._database.awrite(partial(erase_tenant, tenant=self.tenant)))
 
     def receipt(self, receipt_id: str) -> ErasureReceipt:
-        """The receipt of an erasure, complete once the index has confirmed it.
+        """The receipt of an erasure, complete once the index has confirmed it and no reader holds what was erased.
 
         Raises:
             InvalidInput: when there is none with this id.
         """
-        return self._given(receipt_id, self._database.read(self._receipt(receipt_id)))
+        return self._purged(self._given(receipt_id, self._database.read(self._receipt(receipt_id))))
 
     async def areceipt(self, receipt_id: str) -> ErasureReceipt:
         """As :meth:`receipt`."""
-        return self._given(receipt_id, await self._database.aread(self._receipt(receipt_id)))
+        receipt = self._given(receipt_id, await self._database.aread(self._receipt(receipt_id)))
+        return await self._database.in_thread(partial(self._purged, receipt))
 
     def sweep(self, now: datetime | None = None, *, dry_run: bool = False) -> SweepReport:
         """Expire the sessions that are past a deadline, and archive and delete by the store's retention.
@@ -688,7 +688,7 @@ class SessionStore:
         expires_at: datetime | None,
     ) -> tuple[sql.Scope, str, Any, Any]:
         scope = self._scoped(user_id)
-        if session_id is None and not create:
+        if not _checks.flag(create, "create") and session_id is None:
             raise InvalidInput("session_id: None names no session; give its id, or leave create=False out")
         name = new_id() if session_id is None else _checks.identifier(session_id, "session_id")
         at = to_microseconds(now())
@@ -734,7 +734,7 @@ class SessionStore:
             scope=scope,
             statuses=None if statuses is None else tuple(_checks.one_of(s, "status", STATUSES) for s in statuses),
             text=None if text is None else _checks.identifier(text, "text"),
-            metadata=metadata or {},
+            metadata=equals(metadata) if metadata else None,
             before=None if before is None else from_cursor(before),
             limit=limit + 1,
         )
@@ -761,7 +761,13 @@ class SessionStore:
     def _confirmed(self, receipt: ErasureReceipt) -> ErasureReceipt:
         """The receipt, complete where the index has forgotten what was erased."""
         gone = self._forget_erased()
-        told = self._database.read(partial(erasure.receipt, scope=self._scope, receipt_id=receipt.id)) or receipt
+        told = self._database.read(self._receipt(receipt.id)) or receipt
+        return replace(told, complete=told.complete and gone)
+
+    async def _aconfirmed(self, receipt: ErasureReceipt) -> ErasureReceipt:
+        """As :meth:`_confirmed`: what has no async form in a thread, the rest where a caller's connection can be."""
+        gone = await self._database.in_thread(self._forget_erased)
+        told = await self._database.aread(self._receipt(receipt.id)) or receipt
         return replace(told, complete=told.complete and gone)
 
     def _forget_erased(self) -> bool:
@@ -769,6 +775,10 @@ class SessionStore:
         if self._index is not None:
             self._index.forget(self.tenant)
         return self._database.purge()
+
+    def _purged(self, receipt: ErasureReceipt) -> ErasureReceipt:
+        """The receipt, complete where the database's log too has nothing of what was erased by now."""
+        return replace(receipt, complete=receipt.complete and self._database.purge())
 
     def _erasing(self, user_id: str | None) -> Any:
         user = self._scoped(user_id).user_id

@@ -11,12 +11,13 @@ from typing import Any
 from sqlalchemy import Connection
 
 from agent_session_core import _checks
-from agent_session_core._json import decode, encode
+from agent_session_core._json import encode
 from agent_session_core.content import from_microseconds, new_id, now, to_microseconds
 from agent_session_core.errors import InvalidInput, TaskNotFound
 from agent_session_core.keys import Key, require, take_numbers
 from agent_session_core.leases import fenced
 from agent_session_core.models import TASK_STATUSES, TaskStatus
+from agent_session_core.record_values import value_of
 from agent_session_core.sql import records as sql
 from agent_session_core.sql.engine import Database
 from agent_session_core.sql.records import Place, Stamp
@@ -216,10 +217,12 @@ class Tasks:
         Raises:
             SessionNotFound: when the session has been deleted.
         """
+        _checks.flag(open, "open")
         return _listed(self._database.read(self._all), open=open)
 
     async def arecords(self, *, open: bool = False) -> Sequence[TaskRecord]:
         """As :meth:`records`."""
+        _checks.flag(open, "open")
         return _listed(await self._database.aread(self._all), open=open)
 
     def list(self, *, open: bool = False) -> Sequence[Task]:
@@ -262,7 +265,7 @@ class Tasks:
         rows = sql.every(conn, self._place)
         if not rows:
             require(conn, self._key)
-        return {row.key: decode(row.value) for row in rows if row.value is not None}
+        return {row.key: value_of("task", row) for row in rows}
 
     def _found(self, tasks: Mapping[str, dict[str, Any]], task_id: str) -> TaskRecord:
         for record in _listed(tasks, open=False):

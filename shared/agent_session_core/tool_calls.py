@@ -20,6 +20,7 @@ from agent_session_core.keys import Key, require, take_numbers
 from agent_session_core.leases import Keeper, fenced, from_now, taken
 from agent_session_core.models import TOOL_CALL_STATUSES, Message, ToolCallPart, ToolCallStatus
 from agent_session_core.reading import Reading, read
+from agent_session_core.record_values import value_of
 from agent_session_core.sql import leases as sql_leases
 from agent_session_core.sql import records as sql
 from agent_session_core.sql.engine import Database
@@ -62,7 +63,8 @@ class RunningToolCall:
 
     Say :meth:`succeed` with the result; a block that ends without a word has succeeded with None. An exception that
     leaves the context is recorded as the call's failure; one that breaks it off (an interrupt, a cancelled task) leaves
-    ``unknown``, since nobody knows how far the tool came; so does a result that cannot be recorded.
+    ``unknown``, since nobody knows how far the tool came; so does a result that cannot be recorded. Whatever leaves the
+    context goes on its way, also where it cannot be recorded.
 
     Attributes:
         id: the call's id.
@@ -131,6 +133,9 @@ class RunningToolCall:
         try:
             if (outcome := self._outcome(error)) is not None:
                 self._calls.settle(self.id, token=self._token, **outcome)
+        except Exception:
+            if error is None:  # else the tool's own is what counts; a call that has ended already stays as it is
+                raise
         finally:
             self._calls.let_go(self.id, self._token)
 
@@ -144,6 +149,9 @@ class RunningToolCall:
         try:
             if (outcome := self._outcome(error)) is not None:
                 await asyncio.shield(self._calls.asettle(self.id, token=self._token, **outcome))
+        except Exception:
+            if error is None:  # as above
+                raise
         finally:
             self._calls.let_go(self.id, self._token)
 
@@ -281,7 +289,7 @@ class ToolCalls:
 
     def _rewound(self, conn: Connection) -> Sequence[ToolCall]:
         known = made(conn, self._key)
-        ids = [str(decode(row.value or "")) for row in sql.every(conn, self._keys)]
+        ids = [str(value_of("key", row)) for row in sql.every(conn, self._keys)]
         found = [self._one(conn, call_id) for call_id in ids if call_id not in known]
         return [call for call in found if call is not None and call.status == "unknown"]
 
@@ -307,7 +315,7 @@ class ToolCalls:
         if call.idempotency_key is not None:
             keyed = sql.one(conn, self._keys, call.idempotency_key)
             if keyed is not None:
-                earlier = self._one(conn, decode(keyed.value or ""))
+                earlier = self._one(conn, value_of("key", keyed))
                 if earlier is not None and earlier.name != call.name:
                     raise InvalidInput(
                         f"idempotency_key: {_checks.shown(call.idempotency_key)} is a call's of "
@@ -365,7 +373,7 @@ class ToolCalls:
         if row is None:
             return None
         lives = sql_leases.held(conn, self._key.session).get(_lease(call_id), 0) > to_microseconds(now())
-        return _made(call_id, decode(row.value or ""), lives)
+        return _made(call_id, value_of("call", row), lives)
 
     @property
     def _keys(self) -> Place:
@@ -406,7 +414,7 @@ def made(conn: Connection, key: Key) -> dict[str, ToolCall]:
     if not rows:
         return {}
     ends, at = sql_leases.held(conn, key.session), to_microseconds(now())
-    return {row.key: _made(row.key, decode(row.value or "{}"), ends.get(_lease(row.key), 0) > at) for row in rows}
+    return {row.key: _made(row.key, value_of("call", row), ends.get(_lease(row.key), 0) > at) for row in rows}
 
 
 def ledger(conn: Connection, key: Key) -> list[ToolCall]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
 from agent_session_core import (
     DataPart,
     ImagePart,
+    InvalidInput,
     Message,
     MessageConflict,
     Origin,
@@ -45,6 +48,26 @@ ALL_OF_IT = Message(
 
 def _texts(messages: list[Message]) -> list[str]:
     return [message.text for message in messages]
+
+
+class Model:
+    """A framework's message, as models of pydantic are: it can be iterated, and gives its fields."""
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        yield "content", "x"
+
+
+def test_a_frameworks_message_is_refused_as_what_it_is(main_session: Session) -> None:
+    """Alone or in a list, whether it can be iterated or not, the error names its type and who makes a Message of it."""
+    bad: Any = Model()
+    told = (
+        r"^messages: expected a Message, got Model .*; use Message\.user\(\.\.\.\), or the adapter's message_to_record"
+    )
+    for method in (main_session.append, main_session.replace):
+        for given in (bad, [bad], iter([bad])):
+            with pytest.raises(InvalidInput, match=told):
+                method(given)
+    assert main_session.append(message for message in [Message.user("a"), Message.user("b")])[1].seq == 2
 
 
 def test_what_is_stored_is_returned_and_read_back(session: Session) -> None:

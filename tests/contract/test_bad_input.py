@@ -53,6 +53,8 @@ NO_METADATA = [*NO_JSON_OBJECT, {"a": float("nan")}, {"a": [float("-inf")]}, {"a
 NO_TIME = ["2026-01-01", 1.5, True, datetime(2026, 1, 1), DEEP]  # noqa: DTZ001  # naive: that is the point
 NO_MESSAGES = [5, "text", b"bytes", {"role": "user"}, ["text"], [[Message.user("nested")]], DEEP, Unprintable()]
 
+NO_FLAG = [None, 0, 1, "", "yes", [], DEEP, Unprintable()]
+
 STORE: dict[str, tuple[Callable[[SessionStore], Call], list[Any]]] = {
     "session_id": (lambda store: store.session, NO_ID),
     "user_id": (lambda store: lambda bad: store.session("new", user_id=bad), NO_ID),
@@ -65,7 +67,10 @@ STORE: dict[str, tuple[Callable[[SessionStore], Call], list[Any]]] = {
     "metadata ": (lambda store: lambda bad: store.sessions(metadata=bad), NO_METADATA),
     "text": (lambda store: lambda bad: store.sessions(text=bad), NO_ID),
     "before": (lambda store: lambda bad: store.sessions(before=bad), [5, "", "x", "1.2.3", "1" * 40, DEEP, "\ud800"]),
+    "metadata  ": (lambda store: lambda bad: store.sessions(metadata=bad), [{"a": {"b": 1}}, {"a": [[1]]}]),
     "limit": (lambda store: lambda bad: store.sessions(limit=bad), [*NO_COUNT, 0, 1_001]),
+    "create": (lambda store: lambda bad: store.session("new", create=bad), NO_FLAG),
+    "dry_run": (lambda store: lambda bad: store.sweep(dry_run=bad), NO_FLAG),
 }
 SESSION: dict[str, tuple[Callable[[Session], Call], list[Any]]] = {
     "messages": (lambda session: session.append, NO_MESSAGES),
@@ -89,6 +94,11 @@ SESSION: dict[str, tuple[Callable[[Session], Call], list[Any]]] = {
     "first ": (lambda session: lambda bad: session.set_aside(first=bad), [*NO_COUNT, None]),
     "title": (lambda session: lambda bad: session.update(title=bad), [*NO_STRING, "x" * 1_001, "\x00", "\ud800"]),
     "metadata": (lambda session: lambda bad: session.update(metadata=bad), NO_METADATA),
+    "open": (lambda session: lambda bad: session.tasks.list(open=bad), NO_FLAG),
+    "open ": (lambda session: lambda bad: session.tasks.records(open=bad), NO_FLAG),
+    "keep_state": (lambda session: lambda bad: session.restart(keep_state=bad), NO_FLAG),
+    "forks": (lambda session: lambda bad: session.delete(forks=bad), NO_FLAG),
+    "key": (lambda session: lambda bad: session.state.__setitem__(bad, 1), NO_ID),
 }
 FIELDS: dict[str, list[Any]] = {
     "text": NO_STRING,

@@ -48,13 +48,23 @@ def test_values_come_back_equal(main_session: Session, value: object) -> None:
     assert main_session.state.all() == {"x": value}
 
 
+def test_a_name_is_set_or_deleted(session: Session) -> None:
+    """An update that does both to one name is refused, and nothing of it is written."""
+    session.state.update(a=1, b=2)
+    given: list[tuple[Any, dict[str, Any]]] = [({"a": 9}, {}), ({}, {"a": 9}), ([("c", 3), ("a", 9)], {})]
+    for values, more in given:
+        with pytest.raises(InvalidInput, match=r"^delete: 'a' is also set; give it in values or in delete$"):
+            session.state.update(values, delete=["b", "a"], **more)
+    assert (session.state.all(), session.state.revision) == ({"a": 1, "b": 2}, 1)
+
+
 def test_an_update_is_one_step(session: Session) -> None:
     """Setting and deleting happen together, as one revision, or not at all."""
     assert session.state.revision == 0
     assert session.state.update({"a": 1, "b": 2}) == 1
     assert session.state.update({"a": 3}, delete=["b"]) == session.state.revision == 2
     with pytest.raises(InvalidInput, match="state\\['bad'\\]"):
-        session.state.update({"a": 4, "bad": object()}, delete=["a"])
+        session.state.update({"b": 4, "bad": object()}, delete=["a"])
     assert (session.state.all(), session.state.revision) == ({"a": 3}, 2)
 
 

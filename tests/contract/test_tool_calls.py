@@ -20,6 +20,7 @@ from agent_session_core import (
     ToolCallUnsettled,
 )
 from agent_session_core.sql.tables import leases
+from agent_session_core.tool_calls import ToolCalls
 from tests.contract.drivers import Opened, bare
 
 
@@ -392,6 +393,43 @@ async def test_a_call_cancelled_before_it_began_is_known_not_to_have_acted(main_
     for call in never:
         await act(call.id)
     assert {call.status for call in await session.atool_calls() if call in never} <= {"succeeded"}
+
+
+async def test_a_cancellation_goes_on_its_way(main_opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that comes when the result is recorded already, which stays; an interrupt of the sync form too."""
+    session = await bare(main_opened.store()).asession("cancelled")
+    settle, asettle = ToolCalls.settle, ToolCalls.asettle
+
+    def interrupted(calls: ToolCalls, *given: Any, **options: Any) -> None:
+        settle(calls, *given, **options)
+        raise KeyboardInterrupt
+
+    async def cancelled(calls: ToolCalls, *given: Any, **options: Any) -> None:
+        await asettle(calls, *given, **options)
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):  # noqa: PT012  # the context's end is what is asked
+        async with session.tool_call("act", id="async") as call:
+            with monkeypatch.context() as patched:
+                patched.setattr(ToolCalls, "asettle", cancelled)
+                await call.asucceed(1)
+    monkeypatch.setattr(ToolCalls, "settle", interrupted)
+    with pytest.raises(KeyboardInterrupt), session.tool_call("act", id="sync") as call:
+        call.succeed(1)
+    assert [(call.id, call.status, call.result) for call in await session.atool_calls()] == [
+        ("async", "succeeded", 1),
+        ("sync", "succeeded", 1),
+    ]
+
+
+def test_what_goes_wrong_counts_more_than_that_it_cannot_be_recorded(session: Session) -> None:
+    """Where the session has ended meanwhile, the tool's own exception comes through; without one, ours tells."""
+    with pytest.raises(ZeroDivisionError), session.tool_call("act"):  # noqa: PT012  # as above
+        session.close()
+        raise ZeroDivisionError
+    session.restore()
+    with pytest.raises(SessionNotActive), session.tool_call("act"):
+        session.close()
 
 
 def test_what_is_no_call_is_refused(main_session: Session) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import tracemalloc
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, StaticPool, create_engine, func, select
 
 from agent_session_core import Message, Session, SessionStore
 from agent_session_core.sql.tables import blob_pieces, blobs
@@ -414,3 +415,22 @@ def test_versions_of_a_session_that_is_not_there_are_told(full: SessionStore, em
     assert empty.load([line for line in lines if '"type":"message"' not in line]).problem_count == 0
     found: Session = empty.session("trip", create=False)
     assert (found.title, found.tasks.records()) == (None, full.session("trip").tasks.records())
+
+
+def test_an_export_takes_time_in_proportion() -> None:
+    """Four times the variables take SQLite about four times the steps: no page looks through all of them."""
+    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    steps: list[int] = []
+    with SessionStore.open(engine, index="off") as store:
+        session = store.session("trip")
+        for count in (500, 2_000):
+            session.state.update({f"{count} {number}": number for number in range(count - len(session.state))})
+            ticks = itertools.count()
+            with engine.connect() as conn:
+                driver: Any = conn.connection.driver_connection
+                driver.set_progress_handler(lambda ticks=ticks: next(ticks) < 0, 100)
+            assert len(list(store.export())) == count + 2
+            steps.append(next(ticks))
+            driver.set_progress_handler(None, 0)
+    engine.dispose()
+    assert steps[1] < 6 * steps[0], steps

@@ -90,6 +90,33 @@ async def test_an_async_connection(url: str, store: SessionStore) -> None:
     await engine.dispose()
 
 
+@pytest.mark.parametrize("whose", ["session", "user"])
+async def test_an_erasure_in_a_transaction(url: str, store: SessionStore, whose: str) -> None:
+    """Its receipt is not complete before the commit, in either form; afterwards the store's own answer is."""
+    address = make_url(url)
+    name = "sqlite+aiosqlite" if address.get_backend_name() == "sqlite" else "postgresql+asyncpg"
+    engine, async_engine = create_engine(address), create_async_engine(address.set(drivername=name))
+    for number in range(2):
+        store.session(f"trip {number}", user_id="ana").append(Message.user("Tea"))
+    with engine.connect() as conn:
+        bound = store.bind(conn)
+        receipt = bound.session("trip 0").delete() if whose == "session" else bound.erase(user_id="ana")
+        assert (receipt.complete, bound.receipt(receipt.id).complete) == (False, False)
+        conn.commit()
+    assert store.receipt(receipt.id).complete
+    store.session("trip 1", user_id="ana")
+    async with async_engine.connect() as aconn:
+        bound = store.bind(aconn)
+        session = await bound.asession("trip 1")
+        receipt = await session.adelete() if whose == "session" else await bound.aerase(user_id="ana")
+        assert (receipt.complete, (await bound.areceipt(receipt.id)).complete) == (False, False)
+        await aconn.commit()
+    assert (await store.areceipt(receipt.id)).complete
+    assert len(store.sessions()) == 0
+    engine.dispose()
+    await async_engine.dispose()
+
+
 def test_what_cannot_be_bound(engine: Engine, store: SessionStore) -> None:
     """Anything but an open connection to the same database is refused, and so is what outlives a transaction."""
     with pytest.raises(InvalidInput, match="expected a SQLAlchemy Connection"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from agent_session_core import (
     TextPart,
     ToolCallPart,
 )
+from agent_session_core.sql.sqlite import PRAGMAS
 from tests.integration import life_workers
 
 AT_ONCE = Retention(archive_after=timedelta(0), delete_after=timedelta(0))
@@ -105,6 +107,29 @@ def test_nothing_is_left(tmp_path: Path, how: str) -> None:
         store.reindex()
         assert _found(tmp_path, canary) == {}
     assert _found(tmp_path, canary) == {}
+
+
+async def test_a_receipt_is_complete_when_no_reader_holds_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as one does, and the text stands in the log, each asking says so; the first one afterwards empties it."""
+    monkeypatch.setattr("agent_session_core.sql.sqlite.PRAGMAS", (*PRAGMAS, "PRAGMA busy_timeout=100"))
+    canary = f"canary{uuid.uuid4().hex}"
+    with SessionStore.open(f"sqlite:///{tmp_path}/s.db") as store, sqlite3.connect(tmp_path / "s.db") as reader:
+        store.session("trip", user_id="ana").append(Message.user(canary))
+        store.search("trip")
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM messages").fetchall()
+        receipt = store.erase(user_id="ana")
+        assert not receipt.complete
+        assert not store.receipt(receipt.id).complete
+        assert not (await store.areceipt(receipt.id)).complete
+        assert _found(tmp_path, canary)
+        reader.rollback()
+        assert (await store.areceipt(receipt.id)).complete
+        assert _found(tmp_path, canary) == {}
+        assert store.receipt(receipt.id).complete
+    reader.close()
 
 
 def test_late_writers_and_indexers_bring_nothing_back(tmp_path: Path) -> None:

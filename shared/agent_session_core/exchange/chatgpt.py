@@ -6,7 +6,6 @@ A conversation is a tree of nodes, since questions can be asked anew. The branch
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -109,14 +108,20 @@ def _branch(mapping: Mapping[str, Any], current: object) -> tuple[list[tuple[str
 
 
 def _newest_leaf(mapping: Mapping[str, Any]) -> str | None:
-    """The node with the newest message."""
-    newest, found = -math.inf, None
-    for node_id, node in mapping.items():
-        message = node.get("message") if isinstance(node, dict) else None
-        at = message.get("create_time") if isinstance(message, dict) else None
-        if isinstance(at, int | float) and at > newest:
-            newest, found = float(at), node_id
-    return found
+    """The end of the newest branch: of the nodes that nothing follows, the one with the newest message.
+
+    A message without a time counts as the oldest; of equals it is the last in the file. Where everything is followed
+    by something, round a circle, any node will do.
+    """
+    nodes = {node_id: node for node_id, node in mapping.items() if isinstance(node, dict)}
+    followed = {parent for node in nodes.values() if isinstance(parent := node.get("parent"), str)}
+    leaves = [node_id for node_id in nodes if node_id not in followed]
+    return max(reversed(leaves or list(nodes)), key=lambda node_id: _sent(nodes[node_id]), default=None)
+
+
+def _sent(node: Mapping[str, Any]) -> datetime:
+    """When the message of a node was sent; before all others where that is not told."""
+    return _moment(_object(node.get("message")).get("create_time")) or datetime.min.replace(tzinfo=timezone.utc)
 
 
 def _message(node_id: str, node: Mapping[str, Any], open_calls: dict[str, str]) -> Message | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from os import PathLike
 from pathlib import Path
 from typing import Any, TextIO
 
+from agent_session_core._checks import shown
 from agent_session_core.errors import InvalidInput
 from agent_session_core.exchange.chatgpt import read_chatgpt
 from agent_session_core.exchange.lines import MAX_LINE, parse
@@ -29,13 +31,14 @@ def read_file(path: str | Path, *, progress: Callable[[int], None] | None = None
     Raises:
         InvalidInput: when the file cannot be opened, or was written by a newer version of this package.
     """
+    if not isinstance(path, str | PathLike):
+        raise InvalidInput(f"path: expected a path, got {type(path).__name__} {shown(path)}; name a file of sessions")
     try:
         # Bytes that are no UTF-8 become lone surrogates, which are refused line by line.
         file = Path(path).open(encoding="utf-8-sig", errors="surrogateescape", newline="\n")  # noqa: SIM115  # closed below
-    except OSError as error:
-        raise InvalidInput(
-            f"path: {str(path)!r:.200} cannot be opened ({error.strerror}); name a file of sessions"
-        ) from error
+    except (OSError, ValueError) as error:  # the latter for a NUL or a lone surrogate
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidInput(f"path: {str(path)!r:.200} cannot be opened ({reason}); name a file of sessions") from error
     buffer: Any = file.buffer  # what it reads from; its type does not tell that it can be asked for its place
     with file:
         try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from agent_session_core import _checks
 from agent_session_core._checks import shown
 from agent_session_core.errors import InvalidInput
-from agent_session_core.filters import And, Compare, Filter, Not, Or, checked
+from agent_session_core.filters import And, Compare, Filter, Not, Or, checked, equals
 from agent_session_core.models import ROLES, Role
 
 if TYPE_CHECKING:
@@ -120,8 +120,7 @@ class SearchRequest:
         _checks.one_of(self.group_by, "group_by", GROUPS)
         _checks.one_of(self.on_outage, "on_outage", OUTAGES)
         for argument in ("archived", "explain", "wait"):
-            if not isinstance(getattr(self, argument), bool):
-                raise InvalidInput(f"{argument}: {shown(getattr(self, argument))} is not True or False")
+            _checks.flag(getattr(self, argument), argument)
 
 
 def _roles(roles: Any) -> tuple[Role, ...] | None:
@@ -140,10 +139,10 @@ def _filter(metadata: Any) -> Filter | None:
     if metadata is None:
         return None
     if isinstance(metadata, Compare | And | Or | Not):
-        return checked(metadata)
+        return checked(metadata, "metadata")
     if not isinstance(metadata, Mapping):
         raise InvalidInput(f"metadata: expected a mapping, got {shown(metadata)}; use {{key: value}}")
-    return checked(And(tuple(Compare(key, "==", value) for key, value in metadata.items())))
+    return equals(metadata)
 
 
 def _share(value: Any, argument: str) -> None:

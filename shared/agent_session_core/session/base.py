@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -37,12 +37,14 @@ class Services:
 
     Attributes:
         confirmed: completes a receipt once the index has forgotten what was erased.
+        aconfirmed: as ``confirmed``.
         watch: is told of what is done; None where nobody looks on.
     """
 
     database: Database
     keeper: Keeper
     confirmed: Callable[[ErasureReceipt], ErasureReceipt]
+    aconfirmed: Callable[[ErasureReceipt], Awaitable[ErasureReceipt]]
     watch: Watch | None = None
 
 

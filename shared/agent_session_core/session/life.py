@@ -92,11 +92,11 @@ class SessionLife(SessionBase):
         Raises:
             SessionNotFound: when the session has been deleted.
         """
-        return self._database.write(partial(lifecycle.restart, key=self._key, keep_state=keep_state))
+        return self._database.write(self._restart(keep_state))
 
     async def arestart(self, *, keep_state: bool = True) -> int:
         """As :meth:`restart`."""
-        return await self._database.awrite(partial(lifecycle.restart, key=self._key, keep_state=keep_state))
+        return await self._database.awrite(self._restart(keep_state))
 
     def turn(self, timeout: float = 30.0) -> Turn:
         """The session's turn, to be entered with ``with`` or ``async with``: one worker at a time.
@@ -176,15 +176,17 @@ class SessionLife(SessionBase):
         Raises:
             SessionNotFound: when it has been deleted before.
         """
-        return self._services.confirmed(self._database.write(partial(self._delete, key=self._key, forks=forks)))
+        return self._services.confirmed(self._database.write(self._deletion(forks)))
 
     async def adelete(self, *, forks: bool = False) -> ErasureReceipt:
         """As :meth:`delete`."""
-        receipt = await self._database.awrite(partial(self._delete, key=self._key, forks=forks))
-        return await self._database.in_thread(partial(self._services.confirmed, receipt))
+        return await self._services.aconfirmed(await self._database.awrite(self._deletion(forks)))
 
     def _into(self, status: str, *allowed: str) -> Work[None]:
         return partial(lifecycle.set_status, key=self._key, status=status, allowed=allowed)
+
+    def _restart(self, keep_state: bool) -> Work[int]:
+        return partial(lifecycle.restart, key=self._key, keep_state=_checks.flag(keep_state, "keep_state"))
 
     def _fork(self, session_id: str, at: int | None) -> Work[SessionRow]:
         name = _checks.identifier(session_id, "session_id")
@@ -193,6 +195,9 @@ class SessionLife(SessionBase):
 
     def _rewind(self, to: int) -> Work[int]:
         return partial(branching.rewind, key=self._key, to=_checks.whole(to, "to", least=0, most=LAST))
+
+    def _deletion(self, forks: bool) -> Work[ErasureReceipt]:
+        return partial(self._delete, key=self._key, forks=_checks.flag(forks, "forks"))
 
     def _delete(self, conn: Connection, key: Key, forks: bool) -> ErasureReceipt:
         check_turn(conn, key)

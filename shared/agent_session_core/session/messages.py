@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -321,12 +321,8 @@ def _count(conn: Connection, key: Key, archived: bool | None) -> int:
 def _flat(given: Iterable[Any]) -> list[Any]:
     messages: list[Any] = []
     for item in given:
-        if isinstance(item, Message):
-            messages.append(item)
-        elif isinstance(item, str | bytes | Mapping) or not isinstance(item, Iterable):
-            raise InvalidInput(
-                f"messages: expected a Message, got {type(item).__name__} {_checks.shown(item)}; use Message.user(...)"
-            )
-        else:
+        if isinstance(item, Collection | Iterator) and not isinstance(item, str | bytes | Mapping):
             messages.extend(item)
+        else:  # a message; or what is refused as none, also where it can be iterated, as models of pydantic can
+            messages.append(item)
     return messages

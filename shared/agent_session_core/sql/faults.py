@@ -10,7 +10,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from agent_session_core.errors import CorruptRecord, SessionError, StorageUnavailable
 
-DRIVER_ERRORS: tuple[type[BaseException], ...] = (sqlite3.Error, SQLAlchemyError, OSError)
+DRIVER_ERRORS: tuple[type[BaseException], ...] = (sqlite3.Error, SQLAlchemyError, OSError, UnicodeDecodeError)
+"""The last is SQLite's where its own message quotes a damaged file."""
 
 _REMEDIES = (
     ("locked", "another program holds the database; end it or try again"),
@@ -35,7 +36,7 @@ def translated(error: BaseException, url: str) -> BaseException:
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     reason = str(cause)
     if isinstance(cause, UnicodeDecodeError) or "decode to UTF-8" in reason:
-        return CorruptRecord(f"{url}: a stored text is not UTF-8; restore the row from a backup")
+        return CorruptRecord(f"{url}: what is stored is not UTF-8; restore it from a backup")
     remedy = next((remedy for word, remedy in _REMEDIES if word in reason.lower()), "nothing was stored; try again")
     return StorageUnavailable(f"{url}: {reason[:200]}; {remedy}")
 

@@ -111,6 +111,8 @@ def _supported(url: URL) -> URL:
     elif driver not in DRIVERS[backend]:
         known = ", ".join(f"{backend}+{name}" for name in DRIVERS[backend])
         raise InvalidInput(f"url: the driver {driver!r:.40} is not supported; use {known}")
+    if backend == "sqlite" and (url.host or url.port or url.username or url.password):
+        raise InvalidInput(f"url: a file is on no host ({_checks.shown(url.host)}); write sqlite:///path/to/file.db")
     try:
         embedded_null = b"\x00" in (url.database or "").encode()
     except UnicodeEncodeError:

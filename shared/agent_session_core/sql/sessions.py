@@ -13,7 +13,7 @@ from agent_session_core._checks import shown
 from agent_session_core._json import decode_object
 from agent_session_core.content import from_microseconds, now, to_microseconds
 from agent_session_core.errors import CorruptRecord
-from agent_session_core.filters import And, Compare
+from agent_session_core.filters import Filter
 from agent_session_core.models import SessionRecord
 from agent_session_core.sql.filters import holds_text, meets
 from agent_session_core.sql.statement import Statement, insert_of
@@ -227,7 +227,7 @@ def page(
     *,
     statuses: tuple[str, ...] | None,
     text: str | None,
-    metadata: Mapping[str, Any],
+    metadata: Filter | None,
     before: tuple[int, int] | None,
     limit: int,
 ) -> list[SessionRow]:
@@ -241,9 +241,8 @@ def page(
         statement = statement.where(
             or_(holds_text(conn, sessions.c.title, text), holds_text(conn, sessions.c.session_id, text))
         )
-    if metadata:
-        condition = And(tuple(Compare(key, "==", value) for key, value in metadata.items()))
-        statement = statement.where(meets(conn, condition, sessions.c.metadata))
+    if metadata is not None:
+        statement = statement.where(meets(conn, metadata, sessions.c.metadata))
     if before is not None:
         moment, number = before
         statement = statement.where(

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from agent_session_core.sql.records import Place
 from agent_session_core.sql.statement import insert_of
@@ -54,7 +54,8 @@ def versions(conn: Connection, tenant: str, chosen: Sequence[int]) -> list[Versi
     columns = [_r[name] for name in VersionRow._fields[:-1]]
     writer = (sessions.c.id == _r.session) & (sessions.c.tenant == tenant)
     statement = select(*columns, sessions.c.session_id).select_from(records.outerjoin(sessions, writer))
-    statement = statement.where(_r.tenant == tenant, _r.id.in_(chosen)).order_by(_r.id)
+    of_tenant = func.coalesce(_r.tenant, "") == tenant  # else SQLite seeks all of the tenant's, and not by number
+    statement = statement.where(of_tenant, _r.id.in_(chosen)).order_by(_r.id)
     return [VersionRow._make(row) for row in conn.execute(statement)]
 
 

@@ -12,7 +12,6 @@ from typing import cast
 from sqlalchemy import Connection
 
 from agent_session_core import _checks
-from agent_session_core._json import decode
 from agent_session_core.content import from_microseconds, from_row
 from agent_session_core.errors import InvalidInput
 from agent_session_core.exchange import (
@@ -27,6 +26,7 @@ from agent_session_core.exchange import (
 )
 from agent_session_core.exchange.records import STATES
 from agent_session_core.models import Status
+from agent_session_core.record_values import value_of
 from agent_session_core.sql import blobs
 from agent_session_core.sql import messages as sql_messages
 from agent_session_core.sql import records as sql_records
@@ -141,10 +141,10 @@ def records_of(
     for start in range(0, len(numbers), VERSIONS):
         chosen = numbers[start : start + VERSIONS]
         for row in database.read(partial(sql.versions, tenant=place.tenant, chosen=chosen)):
-            value = None if row.value is None else decode(row.value)
-            if row.kind == "file" and value is not None:
+            value = value_of(row.kind, row)
+            if row.kind == "file" and row.value is not None:
                 del value["blob"]
-            if row.kind == "rewind" and value is not None:
+            if row.kind == "rewind" and row.value is not None:
                 value["record"] = bisect_right(numbers, value["record"])
             entry = RecordEntry(
                 scope=scope,
@@ -159,7 +159,7 @@ def records_of(
                 current=bool(row.current),
                 session_id=None if scope == "session" else row.session_id,
             )
-            yield entry, row.blob
+            yield entry, None if entry.deleted else row.blob
 
 
 def _bytes(database: Database, tenant: str, blob: int, file: dict[str, object]) -> Iterator[BlobEntry]:

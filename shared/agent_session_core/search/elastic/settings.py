@@ -61,9 +61,7 @@ class ElasticsearchIndex:
         self.refresh = _seconds(refresh, "refresh", least=0.05, most=3_600)
         self.timeout = _seconds(timeout, "timeout", least=0.05, most=600)
         self.lease = _seconds(lease, "lease", least=1, most=86_400)
-        if not isinstance(follow, bool):
-            raise InvalidInput(f"follow: {_checks.shown(follow)} is not True or False")
-        self.follow = follow
+        self.follow = _checks.flag(follow, "follow")
         self.index_settings = dict(index_settings or {})
         self.options = options
         from agent_session_core.search.elastic.client import is_client, make_client
