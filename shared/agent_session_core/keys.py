@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
@@ -11,14 +12,21 @@ from agent_session_core import _checks
 from agent_session_core.content import now, to_microseconds
 from agent_session_core.errors import SessionNotActive, SessionNotFound, TurnTaken
 from agent_session_core.sql import leases
+from agent_session_core.sql.delegating import DelegatingDatabase
+from agent_session_core.sql.engine import Database
 from agent_session_core.sql.sessions import SessionRow, bump, get
 
-__all__ = ["Key", "check_turn", "require", "require_active", "take_numbers"]
+T = TypeVar("T")
+
+__all__ = ["Key", "KeyedDatabase", "check_turn", "require", "require_active", "take_numbers"]
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What every statement about one session names: its row, its tenant and its owner."""
+    """What every statement about one session names: its row, its tenant, its owner and its name.
+
+    The row's number alone does not tell: SQLite gives that of a session whose transaction was rolled back to the next.
+    """
 
     session: int
     tenant: str
@@ -29,7 +37,7 @@ class Key:
 
     def params(self) -> dict[str, Any]:
         """The bound values."""
-        return {"session": self.session, "tenant": self.tenant, "owner": self.owner}
+        return {"session": self.session, "tenant": self.tenant, "owner": self.owner, "session_id": self.name}
 
 
 def require(conn: Connection, key: Key, *, held: bool = False) -> SessionRow:
@@ -90,3 +98,50 @@ def take_numbers(conn: Connection, key: Key, count: int) -> tuple[int, int, int]
         require_active(conn, key)
         raise SessionNotFound(f"session {_checks.shown(key.name)}: not found")
     return taken
+
+
+class KeyedDatabase(DelegatingDatabase):
+    """A database for one session's handle, where the session may be undone: each work first sees that it is there.
+
+    What stands beside a session names its row's number alone, which is another session's once the transaction that
+    made this one was rolled back.
+    """
+
+    def __init__(self, database: Database, key: Key) -> None:
+        super().__init__(database)
+        self.key = key
+
+    def read(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
+        """As the database's, of the session."""
+        return self.database.read(self._of_it(work), snapshot=snapshot)
+
+    def write(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        again: Callable[[Connection], T] | None = None,
+        one_statement: bool = False,  # noqa: ARG002  # the look at the session is another one
+    ) -> T:
+        """As the database's, of the session."""
+        return self.database.write(self._of_it(work), again=None if again is None else self._of_it(again))
+
+    async def aread(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
+        """As :meth:`read`."""
+        return await self.database.aread(self._of_it(work), snapshot=snapshot)
+
+    async def awrite(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        again: Callable[[Connection], T] | None = None,
+        one_statement: bool = False,  # noqa: ARG002  # as above
+    ) -> T:
+        """As :meth:`write`."""
+        return await self.database.awrite(self._of_it(work), again=None if again is None else self._of_it(again))
+
+    def _of_it(self, work: Callable[[Connection], T]) -> Callable[[Connection], T]:
+        def of_it(conn: Connection) -> T:
+            require(conn, self.key)
+            return work(conn)
+
+        return of_it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
@@ -115,6 +115,40 @@ async def test_an_erasure_in_a_transaction(url: str, store: SessionStore, whose:
     assert len(store.sessions()) == 0
     engine.dispose()
     await async_engine.dispose()
+
+
+def test_a_handle_of_what_was_rolled_back_reaches_nothing(engine: Engine, store: SessionStore) -> None:
+    """SQLite gives its row's number to the next session: that one is nobody's but its own."""
+    with engine.connect() as conn:
+        lost = store.bind(conn).session("lost", user_id="ana")
+        lost.append(Message.user("A"))
+        conn.rollback()
+        other = store.session("other", user_id="ana")
+        other.append(Message.user("B"))
+        other.state["b"] = 1
+        other.tasks.add("b")
+        other.files.put("b.txt", b"b")
+        revision = other.revision
+        with other.tool_call("b", id="b", idempotency_key="b") as call:
+            call.succeed("b")
+        reached: tuple[Callable[[], object], ...] = (
+            *(lambda: lost.append(Message.user("A")), lambda: lost.append(Message.user("A", id="1"))),
+            *(lambda: lost.replace([Message.user("A")]), lambda: lost.remove(last=1), lost.pop_turn, lost.touch),
+            *(lost.messages, lost.count, lost.record, lost.close, lost.restart, lost.delete, lost.tool_calls),
+            *(lambda: lost.update(title="A"), lambda: lost.fork("A"), lambda: lost.rewind(to=0), lost.undo_rewind),
+            *(lost.state.all, lost.state.history, lambda: lost.state.get("b"), lambda: lost.state.at(1)),
+            *(lambda: lost.state.update(b=2), lambda: lost.state.pop("b"), lost.state.clear),
+            *(lambda: lost.tasks.add("A"), lost.tasks.records, lost.files.list, lambda: lost.files.get("b.txt")),
+            *(lambda: lost.files.put("A", b"A"), lambda: lost.files.delete("b.txt"), lost.open_work),
+            lambda: lost.settle_tool_call("b", error="A"),
+        )
+        for reach in reached:
+            with pytest.raises(SessionNotFound):
+                reach()
+        conn.commit()
+    assert ([message.text for message in other.messages()], other.state.all()) == (["B"], {"b": 1})
+    assert other.revision == revision + 2  # the call, begun and ended
+    assert len(store.sessions()) == 1
 
 
 def test_what_cannot_be_bound(engine: Engine, store: SessionStore) -> None:

@@ -70,6 +70,28 @@ def test_a_reader_that_has_seen_enough_is_no_error(database: Path) -> None:
             assert process.wait(60) == 1
 
 
+def _redirected(database: Path, output: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    command = ["sh", "-c", f'exec "$@" {output}', "sh", *COMMAND, *arguments]
+    return subprocess.run(command, env=_environment(database), check=False, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["export"], ["--help"], ["list", "--help"]])
+def test_an_output_that_is_closed_is_no_error(database: Path, arguments: list[str]) -> None:
+    """Who closed it wants to read nothing; the database's file does not take its place."""
+    done = _redirected(database, ">&-", *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    with SessionStore.open(f"sqlite:///{database}", index="off") as store:
+        assert store.session("long", create=False).count() == 2_000
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["--help"], ["list", "--help"], ["--version"]])
+def test_an_output_that_is_full_is_told_in_a_line(database: Path, arguments: list[str]) -> None:
+    """By the help and the version too."""
+    done = _redirected(database, ">/dev/full", *arguments)
+    assert (done.returncode, done.stderr) == (1, b"Error: standard output: No space left on device\n")
+
+
 def test_a_terminal_without_unicode_is_served(database: Path) -> None:
     """Where only ASCII can be shown, trees and marks are drawn with it, and nothing breaks."""
     done = _run(database, "tasks", "long", PYTHONUTF8="0", PYTHONIOENCODING="ascii")

@@ -128,7 +128,7 @@ class Sessions(RuleBasedStateMachine):
     def write_state(self, name: str, set_: dict[str, Any], delete: set[str]) -> None:
         """Variables are set and deleted in one step."""
         session, model = self._of(name)
-        session.state.update(set_, delete=delete)
+        session.state.update(set_, delete=delete - set_.keys())
         model.state = {key: value for key, value in model.state.items() if key not in delete} | set_
         model.remember()
 

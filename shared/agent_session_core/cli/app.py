@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -61,7 +63,22 @@ def _options(
 
 def run() -> None:
     """Run the command; what this terminal cannot show becomes a question mark."""
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed: nobody wants to read, and no file may take its place
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # for as long as the process
+        stream = getattr(sys, name)
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    app(prog_name="session-core")
+    try:
+        _run()
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
+
+
+@told
+def _run() -> None:
+    """Run the command, with what it says before one of its parts does: its help, its version."""
+    try:
+        app(prog_name="session-core")
+    finally:
+        sys.stdout.flush()

@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 
 from agent_session_core import _checks
 from agent_session_core.content import to_microseconds
-from agent_session_core.keys import Key, require, require_active, take_numbers
-from agent_session_core.leases import Keeper, fenced
+from agent_session_core.keys import Key, KeyedDatabase, require, require_active, take_numbers
+from agent_session_core.leases import Keeper, NoKeeper, fenced
 from agent_session_core.lifecycle import duration
 from agent_session_core.models import ErasureReceipt, SessionRecord, Status
 from agent_session_core.sql import sessions as sql_sessions
@@ -56,8 +56,11 @@ class SessionBase:
     def __init__(self, services: Services, tenant: str, row: SessionRow) -> None:
         """For the store, which has found ``row``."""
         self._services = services
-        self._database = holding(services.database, row.id)
         self._plain_key = Key(row.id, tenant, row.user_id, row.session_id, id(services.database))
+        database = services.database
+        if isinstance(services.keeper, NoKeeper):  # the transactions are a caller's, who may roll them back
+            database = KeyedDatabase(database, self._plain_key)
+        self._database = holding(database, row.id)
         self._created_at = row.made_at()
         self._agent_id = row.agent_id
 

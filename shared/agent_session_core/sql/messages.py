@@ -12,6 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from agent_session_core.content import COLUMNS, StoredMessage, from_row
 from agent_session_core.models import Message
+from agent_session_core.sql.sessions import IS_ITS
 from agent_session_core.sql.statement import Row, Statement
 from agent_session_core.sql.tables import ARCHIVED, ATTACHED, LIVE, REMOVED, elastic_indexes, messages, outbox, sessions
 
@@ -38,12 +39,7 @@ BEGINS_TURN = (_m.role == literal_column("'user'")) & (
 )
 """Whether a turn begins with a message: a user's, unless it brings tools' results, as some providers' do."""
 
-_OF_SESSION = (
-    (_m.session == bindparam("session"))
-    & (_m.session == sessions.c.id)
-    & (sessions.c.tenant == bindparam("tenant"))
-    & sessions.c.user_id.is_not_distinct_from(bindparam("owner"))
-)
+_OF_SESSION = (_m.session == bindparam("session")) & (_m.session == sessions.c.id) & IS_ITS
 
 
 def add(

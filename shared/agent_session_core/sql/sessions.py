@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, literal_column, or_, select, update
 
 from agent_session_core._checks import shown
 from agent_session_core._json import decode_object
@@ -40,6 +40,10 @@ class SessionRow(NamedTuple):
     due_at: int | None
     parent_id: str | None
     forked_from: int | None
+
+    def key(self, tenant: str) -> dict[str, Any]:
+        """The bound values of a handle's key to it."""
+        return {"session": self.id, "tenant": tenant, "owner": self.user_id, "session_id": self.session_id}
 
     def status_at(self, now: int) -> str:
         """The status: a session past its deadline is expired, whether a sweep has come by or not."""
@@ -113,18 +117,26 @@ _COLUMNS = [sessions.c[name] for name in SessionRow._fields]
 _FIND = Statement(
     select(*_COLUMNS).where(sessions.c.tenant == bindparam("tenant"), sessions.c.session_id == bindparam("name"))
 )
-_GET_ONE = select(*_COLUMNS).where(
-    sessions.c.id == bindparam("session"),
-    sessions.c.tenant == bindparam("tenant"),
-    sessions.c.user_id.is_not_distinct_from(bindparam("owner")),
-)
+
+
+def _is_its(session: Any, tenant: Any, owner: Any, session_id: Any) -> ColumnElement[bool]:
+    """Whether a row is that of a handle's key."""
+    return and_(
+        sessions.c.id == session,
+        sessions.c.tenant == tenant,
+        sessions.c.session_id == session_id,
+        sessions.c.user_id.is_not_distinct_from(owner),
+    )
+
+
+IS_ITS = _is_its(*map(bindparam, ("session", "tenant", "owner", "session_id")))
+"""The same, for statements that are given a key."""
+_GET_ONE = select(*_COLUMNS).where(IS_ITS)
 _GET = Statement(_GET_ONE)
 TOUCH = (
     update(sessions)
     .where(
-        sessions.c.id == bindparam("session"),
-        sessions.c.tenant == bindparam("tenant"),
-        sessions.c.user_id.is_not_distinct_from(bindparam("owner")),
+        IS_ITS,
         sessions.c.status == "active",
         or_(sessions.c.due_at.is_(None), sessions.c.due_at > bindparam("now")),
     )
@@ -149,7 +161,7 @@ def find(conn: Connection, scope: Scope, name: str) -> SessionRow | None:
 
 
 def get(conn: Connection, key: Mapping[str, Any], *, held: bool = False) -> SessionRow | None:
-    """The session of a handle's ``key`` (session, tenant, owner); ``held`` until the transaction ends."""
+    """The session of a handle's ``key`` (session, tenant, owner, session_id); ``held`` until the transaction ends."""
     row = (_GET_AND_HOLD if held else _GET).one(conn, key)
     return None if row is None else SessionRow(*row)
 
@@ -174,10 +186,8 @@ def bump(conn: Connection, key: Mapping[str, Any], *, count: int, now: int) -> t
 
 
 def change(conn: Connection, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Set columns of a session."""
-    conn.execute(
-        update(sessions).where(sessions.c.id == key["session"], sessions.c.tenant == key["tenant"]).values(**values)
-    )
+    """Set columns of the session of a handle's ``key``."""
+    conn.execute(update(sessions).where(_is_its(**key)).values(**values))
 
 
 _BEFORE = {"expired": ("active",), "archived": ("closed", "expired"), "deleted": ("archived",)}

@@ -91,7 +91,7 @@ def _store(
                 taken.add(row.id)
     if new:
         sql.restore(conn, session.id, new)
-        sql_sessions.change(conn, {"session": session.id, "tenant": scope.tenant}, {"last_seq": last})
+        sql_sessions.change(conn, session.key(scope.tenant), {"last_seq": last})
         for first, end in _ranges([seq for seq, *_ in new]):
             sql.announce(conn, scope.tenant, session.id, first, end)
     return len(new), repeated, problems

@@ -202,4 +202,4 @@ def _make(conn: Connection, scope: Scope, name: str, values: dict[str, object], 
 def _raise_last_seq(conn: Connection, scope: Scope, name: str, last: int) -> None:
     row = sql.find(conn, scope, name)
     if row is not None and row.last_seq < last <= row.last_seq + MAX_GAP:
-        sql.change(conn, {"session": row.id, "tenant": scope.tenant}, {"last_seq": last})
+        sql.change(conn, row.key(scope.tenant), {"last_seq": last})
