@@ -411,17 +411,18 @@ def test_a_server_that_is_not_there_keeps_nobody_from_their_changes(server: str,
 def test_an_index_that_is_being_filled_says_so(open_own: Open) -> None:
     """Until what was there before has come, answers are marked; then they are not."""
     store = open_own(settings=BY_HAND)
-    store.session("s").append(Message.user("apple"))
+    for user in ("ana", "ben"):
+        store.session(f"of {user}", user_id=user).append(Message.user("apple"))
     index_of(store)._indexes.make()
-    found = store.search("apple")
-    assert not found
-    assert "being filled" in (found.degraded or "")
-    index_of(store).drain("default")
+    index_of(store)._deliverer.deliver(Only("default", "ben"))
+    for user in ("ana", None):
+        assert "being filled" in (store.search("apple", user_id=user).degraded or "")
+    assert store.search("apple", user_id="ben").degraded is None
     found = store.search("apple", wait=True)
-    assert len(found) == 1
+    assert len(found) == 2
     assert found.degraded is None
-    store.session("s").append(Message.user("an apple more"))
-    assert store.search("apple").degraded is None
+    store.session("of ana", user_id="ana").append(Message.user("an apple more"))
+    assert store.search("apple", user_id="ana").degraded is None
 
 
 def test_an_erasure_that_is_refused_is_not_complete(open_own: Open, client: Elasticsearch) -> None:

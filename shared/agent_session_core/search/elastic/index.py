@@ -301,7 +301,7 @@ class ElasticIndex:
         excluded = sql.numbers_of(conn, tenant, request.exclude_session_ids or ())
         waits = changes.why_waiting(conn, tenant, user_id)
         reason = None if waits is None else f"some messages have no vectors yet: {waits}"
-        if index is not None and outbox.is_being_filled(conn, index):
+        if index is not None and outbox.is_being_filled(conn, index, tenant, user_id):
             reason = "the index is being filled: not all that was stored before it can be found yet"
         return _Plan(index, profile, Where(chosen, excluded), reason)
 

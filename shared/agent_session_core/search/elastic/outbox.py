@@ -241,11 +241,12 @@ def owed(
     return conn.execute(wanted).first() is not None
 
 
-def is_being_filled(conn: Connection, index: Index) -> bool:
-    """Whether an index lacks something of what was there before it, or that only others could bring."""
+def is_being_filled(conn: Connection, index: Index, tenant: str, user_id: str | None) -> bool:
+    """Whether an index lacks something of a scope that was there before it, or that only others could bring."""
     if index.announced < index.announce_to:
         return True
-    return conn.execute(select(_o.id).where(_alone(index.generation)).limit(1)).first() is not None
+    wanted = select(_o.id).where(_alone(index.generation), *_within(tenant, user_id)).limit(1)
+    return conn.execute(wanted).first() is not None
 
 
 def owed_alone(conn: Connection, generation: int, up_to: int) -> bool:
