@@ -24,11 +24,11 @@ from agent_session_core.content import (
 from agent_session_core.errors import InvalidInput, MessageConflict
 from agent_session_core.keys import Key, require_active, take_numbers
 from agent_session_core.models import PASSAGE_ORIGIN, Message
-from agent_session_core.reading import Reading, read, visible
+from agent_session_core.reading import Reading, read, visible, with_own_calls
 from agent_session_core.sql import messages as sql
 from agent_session_core.sql.statement import Row
 from agent_session_core.sql.tables import ARCHIVED, LIVE, REMOVED
-from agent_session_core.turns import calls, places_of_calls, without_orphans
+from agent_session_core.turns import calls
 
 MAX_BATCH = 100_000
 """Messages in one append or replace."""
@@ -285,7 +285,7 @@ def take(conn: Connection, key: Key, selected: Selection, *, into: int) -> list[
             seqs |= {seq for seq in hidden if seq >= first}
     if any(True for message in chosen for _ in calls(message)):
         left = [from_row(row) for row in rows if row[0] not in seqs]
-        whole = without_orphans(left, places_of_calls(sql.with_calls(conn, key.session)))
+        whole = with_own_calls(conn, key, left)
         seqs |= {message.seq for message in left} - {message.seq for message in whole}
     _mark(conn, key, [row[0] for row in rows if row[0] in seqs], into)
     return chosen

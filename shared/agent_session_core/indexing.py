@@ -129,9 +129,7 @@ class Indexer:
         for number, (each, blob) in enumerate(zip(missing, made.vectors, strict=True)):
             row = each.task.rows[each.place]
             if number in made.refused:
-                seq = tasks.seq_of(row)
-                why, queued_at = made.refused[number], each.task.queued_at
-                each.task.delayed.append(sql.Delayed(each.task.session, seq, seq, sql.ASIDE, 1, why, queued_at))
+                each.task.set_aside(tasks.seq_of(row), made.refused[number])
             elif blob is not None and number in made.new:
                 each.task.embedded[made.new[number]] = blob
             each.task.rows[each.place] = row._replace(vector=blob)

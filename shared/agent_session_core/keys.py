@@ -12,7 +12,7 @@ from agent_session_core import _checks
 from agent_session_core.content import now, to_microseconds
 from agent_session_core.errors import SessionNotActive, SessionNotFound, TurnTaken
 from agent_session_core.sql import leases
-from agent_session_core.sql.delegating import DelegatingDatabase
+from agent_session_core.sql.delegating import FirstDatabase
 from agent_session_core.sql.engine import Database
 from agent_session_core.sql.sessions import SessionRow, bump, get
 
@@ -100,7 +100,7 @@ def take_numbers(conn: Connection, key: Key, count: int) -> tuple[int, int, int]
     return taken
 
 
-class KeyedDatabase(DelegatingDatabase):
+class KeyedDatabase(FirstDatabase):
     """A database for one session's handle, where the session may be undone: each work first sees that it is there.
 
     What stands beside a session names its row's number alone, which is another session's once the transaction that
@@ -111,37 +111,14 @@ class KeyedDatabase(DelegatingDatabase):
         super().__init__(database)
         self.key = key
 
+    def first(self, conn: Connection) -> None:
+        """See that the session is there."""
+        require(conn, self.key)
+
     def read(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
         """As the database's, of the session."""
-        return self.database.read(self._of_it(work), snapshot=snapshot)
-
-    def write(
-        self,
-        work: Callable[[Connection], T],
-        *,
-        again: Callable[[Connection], T] | None = None,
-        one_statement: bool = False,  # noqa: ARG002  # the look at the session is another one
-    ) -> T:
-        """As the database's, of the session."""
-        return self.database.write(self._of_it(work), again=None if again is None else self._of_it(again))
+        return self.database.read(self.after_it(work), snapshot=snapshot)
 
     async def aread(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
         """As :meth:`read`."""
-        return await self.database.aread(self._of_it(work), snapshot=snapshot)
-
-    async def awrite(
-        self,
-        work: Callable[[Connection], T],
-        *,
-        again: Callable[[Connection], T] | None = None,
-        one_statement: bool = False,  # noqa: ARG002  # as above
-    ) -> T:
-        """As :meth:`write`."""
-        return await self.database.awrite(self._of_it(work), again=None if again is None else self._of_it(again))
-
-    def _of_it(self, work: Callable[[Connection], T]) -> Callable[[Connection], T]:
-        def of_it(conn: Connection) -> T:
-            require(conn, self.key)
-            return work(conn)
-
-        return of_it
+        return await self.database.aread(self.after_it(work), snapshot=snapshot)

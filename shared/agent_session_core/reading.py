@@ -66,8 +66,11 @@ def read(conn: Connection, key: Key, asked: Reading) -> list[Message]:
 
 def visible(conn: Connection, key: Key, found: list[Message]) -> list[Message]:
     """``found`` without results whose call was given to the session and does not stand before them."""
-    if are_paired(found):
-        return found
+    return found if are_paired(found) else with_own_calls(conn, key, found)
+
+
+def with_own_calls(conn: Connection, key: Key, found: list[Message]) -> list[Message]:
+    """As :func:`visible`, by the calls of the whole session, also where each result could have a call before it."""
     return without_orphans(found, places_of_calls(sql.with_calls(conn, key.session)))
 
 

@@ -56,6 +56,10 @@ class Task:
     delayed: list[sql.Delayed] = field(default_factory=list)
     embedded: dict[bytes, bytes] = field(default_factory=dict)
 
+    def set_aside(self, seq: int, reason: str) -> None:
+        """Have a message not tried again by itself."""
+        self.delayed.append(sql.Delayed(self.session, seq, seq, sql.ASIDE, 1, reason, self.queued_at))
+
     @property
     def queued_at(self) -> int:
         """When the first of its changes came, in microseconds; this moment for an index that is made anew."""

@@ -1,7 +1,8 @@
-"""A database that is another one, but for what its writes do besides."""
+"""A database that is another one, but for what its reads and writes do besides."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -11,7 +12,7 @@ from agent_session_core.sql.engine import Database
 
 T = TypeVar("T")
 
-__all__ = ["DelegatingDatabase"]
+__all__ = ["DelegatingDatabase", "FirstDatabase"]
 
 
 class DelegatingDatabase:
@@ -79,3 +80,40 @@ class DelegatingDatabase:
     async def aclose(self) -> None:
         """As :meth:`close`, from an event loop."""
         await self.database.aclose()
+
+
+class FirstDatabase(DelegatingDatabase, ABC):
+    """Another database, each of whose writes begins with something else on its connection."""
+
+    @abstractmethod
+    def first(self, conn: Connection) -> None:
+        """What it begins with."""
+
+    def write(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        again: Callable[[Connection], T] | None = None,
+        one_statement: bool = False,  # noqa: ARG002  # what comes first is another one
+    ) -> T:
+        """Run ``work`` in a write transaction of its own, durable on return."""
+        return self.database.write(self.after_it(work), again=None if again is None else self.after_it(again))
+
+    async def awrite(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        again: Callable[[Connection], T] | None = None,
+        one_statement: bool = False,  # noqa: ARG002  # as above
+    ) -> T:
+        """As :meth:`write`, without blocking the event loop."""
+        return await self.database.awrite(self.after_it(work), again=None if again is None else self.after_it(again))
+
+    def after_it(self, work: Callable[[Connection], T]) -> Callable[[Connection], T]:
+        """``work``, with what comes before it."""
+
+        def both(conn: Connection) -> T:
+            self.first(conn)
+            return work(conn)
+
+        return both

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TypeVar
 
 from sqlalchemy import BigInteger, Connection, bindparam, cast, func, select
 
-from agent_session_core.sql.delegating import DelegatingDatabase
+from agent_session_core.sql.delegating import FirstDatabase
 from agent_session_core.sql.engine import Database
 from agent_session_core.sql.statement import Statement
 from agent_session_core.sql.tables import sessions
-
-T = TypeVar("T")
 
 __all__ = ["alone", "alone_within", "hold", "holding"]
 
@@ -61,36 +57,13 @@ def holding(database: Database, session: int) -> Database:
     return database if database.dialect.name == "sqlite" else _Holding(database, session)
 
 
-class _Holding(DelegatingDatabase):
+class _Holding(FirstDatabase):
     """A database whose writes hold a session."""
 
     def __init__(self, database: Database, session: int) -> None:
         super().__init__(database)
         self.session = session
 
-    def write(
-        self,
-        work: Callable[[Connection], T],
-        *,
-        again: Callable[[Connection], T] | None = None,
-        one_statement: bool = False,  # noqa: ARG002  # other than a transaction it cannot hold anything
-    ) -> T:
-        """As the database's, with the session held."""
-        return self.database.write(self._held(work), again=None if again is None else self._held(again))
-
-    async def awrite(
-        self,
-        work: Callable[[Connection], T],
-        *,
-        again: Callable[[Connection], T] | None = None,
-        one_statement: bool = False,  # noqa: ARG002  # other than a transaction it cannot hold anything
-    ) -> T:
-        """As the database's, with the session held."""
-        return await self.database.awrite(self._held(work), again=None if again is None else self._held(again))
-
-    def _held(self, work: Callable[[Connection], T]) -> Callable[[Connection], T]:
-        def holding_it(conn: Connection) -> T:
-            hold(conn, self.session)
-            return work(conn)
-
-        return holding_it
+    def first(self, conn: Connection) -> None:
+        """Hold it."""
+        hold(conn, self.session)
